@@ -1,0 +1,118 @@
+"""The SQL of starmuster: one object per file, and the loader that reads them.
+
+`schema/` numbered tables, never edited after release; `macros/` and `views/` refreshed whenever
+their text changes; `queries/` shipped questions with `$parameters`; `checks/` queries that must
+return no rows. A trailing comment on a column of a table is its `comment on column`.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+_REQUIRES = re.compile(r"^-- requires:\s*(\w+)\s*$", re.MULTILINE)
+_PARAMETER = re.compile(r"\$([a-z_]\w*)")
+_TABLE = re.compile(
+    r"(?:^-- (?P<about>[^\n]*)\n)?^create table (?P<name>\w+) \(\n(?P<body>.*?)^\);",
+    re.MULTILINE | re.DOTALL,
+)
+_COLUMN = re.compile(r"^    (?P<name>\w+) .*?--[ ]*(?P<comment>[^\n]*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One file of SQL."""
+
+    name: str
+    text: str
+
+    @property
+    def about(self) -> str:
+        """The header comment, in one line."""
+        lines: list[str] = []
+        for line in self.text.splitlines():
+            if not line.startswith("--"):
+                break
+            if not line.startswith("-- requires:"):
+                lines.append(line.removeprefix("--").strip())
+        return " ".join(lines)
+
+    @property
+    def requires(self) -> list[str]:
+        """Names of the objects of the same kind that must exist first."""
+        return _REQUIRES.findall(self.text)
+
+    @property
+    def parameters(self) -> list[str]:
+        """Names of the `$parameters`, in order of appearance."""
+        body = "\n".join(line for line in self.text.splitlines() if not line.startswith("--"))
+        return list(dict.fromkeys(_PARAMETER.findall(body)))
+
+
+@cache
+def scripts(kind: str) -> dict[str, Script]:
+    """Read all files of a folder of `sql/`, in the order of their names."""
+    folder = resources.files(__name__) / kind
+    found = [
+        Script(entry.name.removesuffix(".sql"), entry.read_text(encoding="utf-8"))
+        for entry in folder.iterdir()
+        if entry.name.endswith(".sql")
+    ]
+    return {script.name: script for script in sorted(found, key=lambda script: script.name)}
+
+
+def ordered(kind: str) -> list[Script]:
+    """Return the scripts of a folder so that what a script requires comes before it.
+
+    Raises
+    ------
+    ValueError
+        If a script requires an unknown one, or they require each other in a circle.
+    """
+    known = scripts(kind)
+    done: dict[str, Script] = {}
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        if name in done:
+            return
+        if name in trail:
+            raise ValueError(f"sql/{kind}: {' -> '.join((*trail, name))} is a circle")
+        if name not in known:
+            raise ValueError(f"sql/{kind}/{trail[-1]}.sql requires {name}, which does not exist")
+        for needed in known[name].requires:
+            visit(needed, (*trail, name))
+        done[name] = known[name]
+
+    for name in known:
+        visit(name, ())
+    return list(done.values())
+
+
+def schema_version() -> int:
+    """Return the number of the newest schema file."""
+    return max(int(name.split("_")[0]) for name in scripts("schema"))
+
+
+def comments(script: Script) -> Iterator[str]:
+    """Yield the `comment on` statements that a schema file states beside its columns."""
+    for table in _TABLE.finditer(script.text):
+        if table["about"]:
+            yield f"comment on table {table['name']} is {_quoted(table['about'])}"
+        for column in _COLUMN.finditer(table["body"]):
+            if column["comment"].strip():
+                yield (
+                    f"comment on column {table['name']}.{column['name']} "
+                    f"is {_quoted(column['comment'].strip())}"
+                )
+
+
+def objects_fingerprint() -> str:
+    """Return a hash of all macros and views: when it changes they are created anew."""
+    text = "\0".join(script.text for kind in ("macros", "views") for script in ordered(kind))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

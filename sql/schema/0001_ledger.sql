@@ -49,3 +49,15 @@ create table flag (
     meaning varchar not null,           -- what it says of a measurement
     is_severe boolean not null,         -- a clean measurement has none of the severe flags
 );
+
+-- What the database was made with. One row per subject.
+create table version (
+    subject varchar not null,           -- schema, or objects (macros and views)
+    value varchar not null,             -- number of the newest schema file, or a fingerprint
+);
+
+-- A value of the configuration that a view needs, or the current recipe of a step. One row per name.
+create table setting (
+    setting_name varchar not null,      -- masters.max_dark_kelvin, recipe.photometry ...
+    value varchar not null,             -- as text
+);

@@ -1,0 +1,13 @@
+-- One-sigma error of an aperture flux in ADU (Merline & Howell 1995; Collins et al. 2017).
+-- sky_rms is measured on the frame, so it holds read and dark noise already; the sky level is a
+-- median of n_sky pixels, hence pi / 2; flat_noise is relative, per pixel; 2.27 FWHM^2 pixels share
+-- the light of a star. Terms that are not known count as zero, but without a gain there is no error.
+create or replace macro flux_err_adu(
+    flux_adu, gain_e_per_adu, n_pix, n_sky_pix, sky_rms_adu, flat_noise, fwhm_pix, scintillation
+) as
+    sqrt(
+        greatest(flux_adu, 0) / gain_e_per_adu
+        + n_pix * (1 + pi() / 2 * n_pix / n_sky_pix) * pow(sky_rms_adu, 2)
+        + coalesce(pow(flat_noise * flux_adu, 2) / (2.27 * pow(fwhm_pix, 2)), 0)
+        + coalesce(pow(scintillation * flux_adu, 2), 0)
+    );

@@ -1,0 +1,113 @@
+-- Instrumental light curve with times, airmass and errors. One row per frame, source and aperture.
+-- requires: frame_noise
+-- requires: star
+create or replace view light_curve as
+with placed as (
+    select
+        measurement.frame_id,
+        measurement.source_id,
+        star.field_id,
+        frame.band,
+        frame.night,
+        frame.mid_utc,
+        frame.exposure_s,
+        frame.pier_side,
+        jd_utc(frame.mid_utc) as mid_jd_utc,
+        jd_utc(frame.mid_utc) + (
+            vantage.tdb_minus_utc_s + along(
+                vantage.barycentric_x_ls, vantage.barycentric_y_ls, vantage.barycentric_z_ls,
+                star.ra_deg, star.dec_deg
+            )
+        ) / 86400 as mid_bjd_tdb,
+        vantage.is_geocentric,
+        degrees(asin(least(1.0, along(
+            vantage.zenith_x, vantage.zenith_y, vantage.zenith_z, star.ra_deg, star.dec_deg
+        )))) as altitude_deg,
+        star.position_source,
+        measurement.x_pix,
+        measurement.y_pix,
+        measurement.sky_adu_per_pix,
+        measurement.sky_rms_adu,
+        measurement.n_sky_pix,
+        measurement.peak_adu,
+        measurement.fwhm_pix,
+        frame_quality.fwhm_pix as frame_fwhm_pix,
+        measurement.flags | frame_quality.flags as flags,
+        frame_noise.gain_e_per_adu,
+        frame_noise.gain_source,
+        camera.aperture_m,
+        site.elevation_m,
+        flat.noise_adu as flat_noise
+    from measurement
+    join frame using (frame_id)
+    join camera using (camera_id)
+    join star using (source_id)
+    join frame_quality using (frame_id)
+    join frame_noise using (frame_id)
+    left join site using (site_id)
+    left join vantage using (frame_id)
+    left join calibration using (frame_id)
+    left join master as flat on flat.master_id = calibration.flat_master_id
+),
+
+measured as (
+    select
+        placed.* exclude (flags),
+        airmass_at(placed.altitude_deg) as airmass,
+        aperture_flux.aperture_id,
+        aperture_flux.flux_adu,
+        aperture_flux.n_pix,
+        placed.flags | aperture_flux.flags as flags
+    from placed
+    join aperture_flux using (frame_id, source_id)
+),
+
+with_error as (
+    select
+        measured.*,
+        scintillation(aperture_m, elevation_m, exposure_s, airmass) as scintillation,
+        flux_err_adu(
+            flux_adu, gain_e_per_adu, n_pix, n_sky_pix, sky_rms_adu, flat_noise, frame_fwhm_pix,
+            scintillation(aperture_m, elevation_m, exposure_s, airmass)
+        ) as flux_err_adu
+    from measured
+)
+
+select
+    frame_id,
+    source_id,
+    aperture_id,
+    field_id,
+    band,
+    night,
+    mid_utc,
+    mid_jd_utc,
+    mid_bjd_tdb,
+    is_geocentric,
+    position_source,
+    exposure_s,
+    altitude_deg,
+    airmass,
+    pier_side,
+    flux_adu,
+    flux_err_adu,
+    case
+        when flux_adu > 0 then -2.5 * log10(flux_adu / exposure_s)
+    end as instrumental_mag,
+    case
+        when flux_adu > 0 then 2.5 / ln(10) * flux_err_adu / flux_adu
+    end as instrumental_mag_err,
+    n_pix,
+    x_pix,
+    y_pix,
+    sky_adu_per_pix,
+    sky_rms_adu,
+    n_sky_pix,
+    peak_adu,
+    fwhm_pix,
+    frame_fwhm_pix,
+    gain_source,
+    scintillation,
+    flags,
+    is_clean(flags) as is_clean
+from with_error;

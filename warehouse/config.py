@@ -1,0 +1,164 @@
+"""The configuration: `starmuster.toml` beside the warehouse, unknown keys refused."""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import ConfigError
+
+FILE_NAME = "starmuster.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def fingerprint(self) -> str:
+        """Return a short hash of all values: what was made with them carries it."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Site(_Section):
+    """Where a telescope stands, for frames whose headers do not say, or say it wrong."""
+
+    name: str | None = None
+    latitude_deg: float = Field(ge=-90, le=90)
+    longitude_deg: float = Field(ge=-180, le=360)
+    elevation_m: float | None = None
+
+
+class Camera(_Section):
+    """What is known of a camera on its telescope."""
+
+    aperture_m: float | None = Field(default=None, gt=0)
+    saturation_adu: float | None = Field(default=None, gt=0)
+    gain_e_per_adu: float | None = Field(default=None, gt=0)
+    read_noise_e: float | None = Field(default=None, ge=0)
+    scale_arcsec_per_pix: float | None = Field(default=None, gt=0)
+    site: Site | None = None
+
+
+class Masters(_Section):
+    """How calibration frames are combined and matched."""
+
+    low_sigma: float = Field(default=5.0, gt=0)
+    high_sigma: float = Field(default=5.0, gt=0)
+    scale_darks: bool = True
+    max_dark_kelvin: float = Field(default=5.0, gt=0)
+    max_days: float = Field(default=400.0, gt=0)
+
+
+class Detection(_Section):
+    """How stars are found."""
+
+    mesh_pix: int = Field(default=64, ge=8)
+    threshold_sigma: float = Field(default=5.0, gt=0)
+    max_source: int = Field(default=50_000, gt=0)
+    reference_candidates: int = Field(default=5, ge=1)
+
+
+class Registration(_Section):
+    """How frames are laid on their field."""
+
+    max_star: int = Field(default=300, ge=10)
+    min_star: int = Field(default=6, ge=3)
+    solve: bool = True
+    solve_timeout_s: float = Field(default=60.0, gt=0)
+
+
+class Photometry(_Section):
+    """What is measured of each star. The word aperture means a radius everywhere."""
+
+    apertures_arcsec: tuple[float, ...] = (4.0, 6.0, 8.0, 10.0)
+    apertures_pix: tuple[float, ...] = (3.0, 4.0, 5.0, 6.0, 8.0)
+    apertures_fwhm: tuple[float, ...] = (1.0, 1.5, 2.0, 2.5)
+    annulus_inner_fwhm: float = Field(default=4.0, gt=0)
+    annulus_width_fwhm: float = Field(default=3.0, gt=0)
+    annulus_inner_min_pix: float = Field(default=8.0, gt=0)
+    annulus_min_area_pix: float = Field(default=300.0, gt=0)
+
+
+class Ensemble(_Section):
+    """How comparison stars are chosen."""
+
+    max_star: int = Field(default=30, ge=1)
+    max_fainter_mag: float = 2.0
+    max_brighter_mag: float = 2.5
+
+
+class Config(_Section):
+    """All settings of a warehouse."""
+
+    camera: dict[str, Camera] = Field(default_factory=dict)
+    site: Site | None = None
+    keywords: dict[str, Any] = Field(default_factory=dict)
+    masters: Masters = Masters()
+    detection: Detection = Detection()
+    registration: Registration = Registration()
+    photometry: Photometry = Photometry()
+    ensemble: Ensemble = Ensemble()
+
+
+def read_config(path: Path) -> Config:
+    """Read `starmuster.toml`.
+
+    Raises
+    ------
+    ConfigError
+        If it is not TOML, a key is unknown (the nearest known one is named) or a value is off.
+    """
+    try:
+        return Config.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}. Mend the line; it must be TOML.") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_describe(error)}") from error
+
+
+def _describe(error: ValidationError) -> str:
+    parts: list[str] = []
+    for item in error.errors():
+        key = ".".join(str(step) for step in item["loc"])
+        if item["type"] == "extra_forbidden":
+            known = _known_keys(Config)
+            near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}"
+            parts.append(f"unknown key {key!r}{hint}")
+        else:
+            parts.append(f"{key} = {item['input']!r}: {item['msg']}")
+    return "; ".join(parts)
+
+
+def _known_keys(model: type[BaseModel]) -> list[str]:
+    names = set(model.model_fields)
+    for section in (Site, Camera, Masters, Detection, Registration, Photometry, Ensemble):
+        names |= set(section.model_fields)
+    return sorted(names)
+
+
+TEMPLATE = """\
+# Settings of this warehouse. Everything has a default; unknown keys are refused.
+
+# Where the telescope stands, for frames whose headers do not say:
+# [site]
+# name = "Bonn"
+# latitude_deg = 50.7
+# longitude_deg = 7.1          # east positive
+# elevation_m = 60
+
+# What you know of a camera, by the name in INSTRUME:
+# [camera."QHY600M"]
+# aperture_m = 0.356           # of the telescope; gives the scintillation noise
+# saturation_adu = 65535
+# gain_e_per_adu = 0.77        # else measured from flats and biases
+# read_noise_e = 3.5
+
+# [photometry]
+# apertures_arcsec = [4, 6, 8, 10]
+# apertures_fwhm = [1.0, 1.5, 2.0, 2.5]
+"""
