@@ -1,1 +1,79 @@
-def main() -> None: ...
+"""The command line. Only this folder prints, and only here exit codes are decided."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from .. import __version__
+from ..errors import (
+    ConfigError,
+    NotFoundError,
+    QueryError,
+    StarmusterError,
+    UsageError,
+    VersionError,
+)
+from . import answering, housekeeping, ingesting
+from .session import SESSION
+
+USAGE = (ConfigError, NotFoundError, QueryError, UsageError, VersionError)
+EPILOGUE = "Exit status: 0 done, 1 something failed (see table `failure`), 2 usage or configuration."
+
+app = App(
+    name="starmuster",
+    help="A photometric data warehouse for small telescopes.",
+    help_epilogue=EPILOGUE,
+    version=__version__,
+    result_action="return_value",
+)
+app.meta.group_parameters = Group("Options taken before and after every command", sort_key=0)
+for module in (ingesting, answering, housekeeping):
+    module.register(app)
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    warehouse: Annotated[Path | None, Parameter(name=["--warehouse", "-w"])] = None,
+    json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    wait: Annotated[float, Parameter(name="--wait")] = 10.0,
+) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    warehouse
+        Folder of the warehouse; else STARMUSTER_WAREHOUSE, else the current folder.
+    json
+        Print one JSON document; everything else goes to standard error.
+    wait
+        Seconds to wait for another process that holds the database.
+    """
+    SESSION.folder, SESSION.as_json, SESSION.wait_s = warehouse, json, wait
+    SESSION.has_answered = False
+    return app(tokens, exit_on_error=False, print_error=False) or 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    logging.basicConfig(stream=sys.stderr, level=os.environ.get("STARMUSTER_LOG", "WARNING"))
+    try:
+        return app.meta(arguments, exit_on_error=False, print_error=False) or 0
+    except CycloptsError as error:
+        SESSION.fail(UsageError(f"{error} Try `starmuster --help`."), code=2)
+        return 2
+    except StarmusterError as error:
+        code = 2 if isinstance(error, USAGE) else 1
+        SESSION.fail(error, code=code)
+        return code
+    except KeyboardInterrupt:
+        SESSION.say("stopped; nothing is lost: run the same command again to go on.")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -1,3 +1,3 @@
--- A name without case, blanks and separators: HAT-P-32 b and hatp32B are one.
+-- A name as it is compared: lower case, no blanks or separators; HAT-P-32 b is hatp32b.
 create or replace macro name_key(given) as
-    regexp_replace(lower(given), '[^0-9a-z+]', '', 'g');
+    lower(regexp_replace(given, '[\s_\-]+', '', 'g'));

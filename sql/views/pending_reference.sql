@@ -1,4 +1,4 @@
--- Light frames of fields that have no reference frame yet. One row per frame.
+-- Light frames that may become the reference of a field that has none. One row per frame.
 create or replace view pending_reference as
 select
     field_frame.field_id,
@@ -6,4 +6,5 @@ select
 from field
 join field_frame using (field_id)
 join frame using (frame_id)
-where field.reference_frame_id is null;
+left join product on product.frame_id = frame.frame_id and product.step = 'reference'
+where field.reference_frame_id is null and product.state is distinct from 'failed';

@@ -1,0 +1,172 @@
+"""What every command shares: the options of the session, and where its output goes."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import StarmusterError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..warehouse.store import Warehouse
+
+
+@dataclass(slots=True)
+class Session:
+    """Options that are taken before and after the verb, and the one place that prints.
+
+    With `as_json` standard output holds exactly one document; all else goes to standard error.
+    """
+
+    folder: Path | None = None
+    as_json: bool = False
+    wait_s: float = 10.0
+    has_answered: bool = field(default=False, init=False)
+
+    def warehouse(self) -> "Warehouse":
+        """Open the chosen warehouse."""
+        from ..warehouse.store import Warehouse, find_folder
+
+        return Warehouse(find_folder(self.folder), wait_s=self.wait_s)
+
+    def answer(self, document: Any) -> None:
+        """Print the one JSON document of a command."""
+        self.has_answered = True
+        sys.stdout.write(json.dumps(document, default=_plain, allow_nan=False, indent=1) + "\n")
+
+    def rows(self, rows: "pl.DataFrame", *, title: str | None = None) -> None:
+        """Show rows: as a list of objects with `--json`, else as a table."""
+        if self.as_json:
+            self.answer(plain_rows(rows))
+            return
+        self.table(rows, title=title)
+
+    def table(self, rows: "pl.DataFrame", *, title: str | None = None) -> None:
+        """Print rows as a table for people."""
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=title, title_justify="left", header_style="bold")
+        for name, dtype in rows.schema.items():
+            table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left")
+        for row in rows.iter_rows():
+            table.add_row(*(Text(_shown(value)) for value in row))
+        console = Console(file=sys.stdout)
+        if not console.is_terminal:
+            console.width = 100_000  # never cut a column in a pipe
+        console.print(table, crop=False)
+        self.say(f"{rows.height} row{'' if rows.height == 1 else 's'}")
+
+    def say(self, text: str) -> None:
+        """Tell a person something; never part of the answer to a machine."""
+        sys.stderr.write(text + "\n")
+
+    def tell(self, text: str) -> None:
+        """Print a result for people; silent where the answer is JSON."""
+        if not self.as_json:
+            sys.stdout.write(text + "\n")
+
+    def fail(self, error: StarmusterError, *, code: int) -> None:
+        """Tell an error, as a document too where JSON was asked for and nothing answered yet."""
+        if self.as_json and not self.has_answered:
+            self.answer({"error": type(error).__name__, "message": str(error), "exit": code})
+        self.say(f"error: {error}")
+
+
+SESSION = Session()
+
+
+@contextmanager
+def progress(total: int, doing: str) -> Iterator[Any]:
+    """Show a bar with rate and time left on a terminal, plain lines elsewhere; yields `advance`."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(doing, total=total, rate="")
+
+            def advance(n: int = 1) -> None:
+                bar.advance(task, n)
+                speed = bar.tasks[0].speed
+                bar.update(task, rate=f"{speed:.1f}/s" if speed else "")
+
+            yield advance
+        return
+    yield _plain_progress(total, doing)
+
+
+def _plain_progress(total: int, doing: str):
+    import time
+
+    start = time.monotonic()
+    state = {"done": 0, "told": start}
+
+    def advance(n: int = 1) -> None:
+        state["done"] += n
+        now = time.monotonic()
+        if now - state["told"] >= 5 or state["done"] == total:
+            state["told"] = now
+            rate = state["done"] / max(now - start, 1e-9)
+            left_s = (total - state["done"]) / rate if rate else 0
+            SESSION.say(f"{doing}: {state['done']}/{total}, {rate:.1f}/s, {left_s:.0f} s left")
+
+    return advance
+
+
+def plain_rows(rows: "pl.DataFrame") -> list[dict[str, Any]]:
+    """Return rows as JSON objects; what is not a number becomes null."""
+    import polars as pl
+
+    floats = [name for name, dtype in rows.schema.items() if dtype.is_float()]
+    return rows.with_columns(
+        pl.when(pl.col(floats).is_finite()).then(pl.col(floats)) if floats else []
+    ).to_dicts()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item"):
+        return value.item()
+    if isinstance(value, Sequence | set | frozenset):
+        return list(value)
+    return str(value)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.7f}".rstrip("0").rstrip(".") if abs(value) > 1e5 else f"{value:.6g}"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, list):
+        return ", ".join(_shown(item) for item in value)
+    return str(value)
