@@ -13,6 +13,7 @@ from astropy.wcs import WCS
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from ..errors import UsageError
 from .synthetic_header import Card, tangent_wcs_cards
 from .synthetic_sky import Planet, Site, place_stars, star_vantage, transit_flux
 
@@ -84,6 +85,15 @@ class NightPlan:
     flat_exposure_s: float = 2.0
     sensor_degc: float = -10.0
 
+    def __post_init__(self) -> None:
+        """Refuse a night that cannot be made."""
+        if self.n_light < 1 or not 0 <= self.n_damaged <= self.n_light:
+            raise UsageError(
+                f"synthetic night: {self.n_light} lights of which {self.n_damaged} damaged, "
+                "expected at least one light and no more damaged ones than there are. "
+                "Change n_light or n_damaged."
+            )
+
     @property
     def shape(self) -> tuple[int, int]:
         """Shape of an image, (n_y_pix, n_x_pix)."""
@@ -113,10 +123,10 @@ def plan_lights(plan: NightPlan) -> tuple[pl.DataFrame, float]:
     A row per light, and the middle of the injected transit in BJD_TDB.
     """
     rng = random_stream(plan, "lights")
-    n, half_s = plan.n_light, timedelta(seconds=plan.exposure_s / 2)
+    n, half = plan.n_light, timedelta(seconds=plan.exposure_s / 2)
     step = np.arange(n)
     start = [plan.start_utc + timedelta(seconds=i * plan.cadence_s) for i in range(n)]
-    mid = [at + half_s for at in start]
+    mid = [at + half for at in start]
     sky = star_vantage(mid, ra_deg=plan.ra_deg, dec_deg=plan.dec_deg, site=plan.site)
     airmass, bjd = sky["airmass"].to_numpy(), sky["mid_bjd_tdb"].to_numpy()
     mid_bjd_tdb = float(bjd[0] + plan.mid_transit_fraction * (bjd[-1] - bjd[0]))
@@ -124,9 +134,7 @@ def plan_lights(plan: NightPlan) -> tuple[pl.DataFrame, float]:
     centre += rng.normal(0, plan.jitter_pix, (n, 2))
     wander = 1 + 0.03 * np.sin(2 * np.pi * (step * plan.cadence_s / 5000 + rng.uniform()))
     phase = 2 * np.pi * (bjd - bjd[0]) * 24 / plan.variable_period_h
-    clear = 10 ** (-0.4 * plan.extinction_mag * airmass) * (
-        1 - plan.cloud_depth * _clouds(step, rng)
-    )
+    clear = 10 ** (-0.4 * plan.extinction_mag * airmass)
     light = sky.with_columns(
         start_utc=pl.Series([at.replace(tzinfo=None) for at in start], dtype=pl.Datetime("us")),
         mid_utc=pl.Series([at.replace(tzinfo=None) for at in mid], dtype=pl.Datetime("us")),
