@@ -1,0 +1,145 @@
+"""The sky of a frame: its level and its noise in every pixel."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import sep
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter, uniform_filter
+
+from ..errors import PhotometryError
+from .flags import Flag
+
+MIN_GOOD_PIXELS = 16
+CROWDED_SHARE = 0.02  # of pixels 3 sigma above the sky; Gaussian noise alone has 0.0013
+CLIPPED_SIGMA = 0.9848  # of Gaussian noise clipped at 3 of its own sigmas until it stays
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Sky level and noise, as maps and as one number each.
+
+    Attributes
+    ----------
+    level, rms
+        Maps, shape (n_y, n_x), float32, ADU per pixel.
+    level_adu, rms_adu
+        Medians of the maps, ADU.
+    """
+
+    level: NDArray[np.float32]
+    rms: NDArray[np.float32]
+    level_adu: float
+    rms_adu: float
+
+
+def float_image(image: NDArray) -> NDArray:
+    """Give the image in the machine's own byte order as contiguous float32 or float64."""
+    kind = np.float64 if image.dtype.kind == "f" and image.dtype.itemsize == 8 else np.float32
+    return np.ascontiguousarray(image, dtype=kind)
+
+
+def bad_pixels(image: NDArray, mask: NDArray | None) -> NDArray[np.bool_]:
+    """Mark the pixels that carry no light measurement, shape (n_y, n_x).
+
+    Parameters
+    ----------
+    mask
+        Boolean (true is bad), or bits of `Flag`: then BAD_PIXEL is bad, SATURATED is not.
+    """
+    bad = ~np.isfinite(image)
+    if mask is None:
+        return bad
+    if mask.shape != image.shape:
+        raise PhotometryError(
+            f"mask of shape {mask.shape} for an image of shape {image.shape}: "
+            "pass the mask that belongs to this image."
+        )
+    return bad | (mask if mask.dtype == bool else (mask & Flag.BAD_PIXEL.value) != 0)
+
+
+def saturated_pixels(image: NDArray, mask: NDArray | None) -> NDArray[np.bool_] | None:
+    """Mark the saturated pixels, shape (n_y, n_x); None if the mask knows of none."""
+    if mask is None or mask.dtype == bool:
+        return None
+    saturated = (mask & Flag.SATURATED.value) != 0
+    return saturated if saturated.any() else None
+
+
+def mesh_background(
+    image: NDArray,
+    mask: NDArray | None = None,
+    *,
+    mesh_pix: int = 64,
+    filter_mesh: int = 3,
+) -> Background:
+    """Estimate the sky on a mesh: clipped mode of each box, median filter, bicubic spline.
+
+    A frame smaller than a few boxes gets smaller ones, down to 16 pixels, so that gradients
+    are followed; boxes without good pixels are filled from their neighbours. In a crowded frame
+    the unresolved wings of stars lift both level and noise: there the mesh is laid a second
+    time, around the stars seen with the first.
+
+    Parameters
+    ----------
+    image
+        Calibrated frame, shape (n_y, n_x), ADU; nan counts as masked.
+    mask
+        Boolean, or bits of `Flag`, same shape.
+    mesh_pix
+        Side of a box, pixels: several times the size of the largest star.
+    filter_mesh
+        Side of the median filter, boxes.
+
+    Raises
+    ------
+    PhotometryError
+        If fewer than 16 pixels are good.
+
+    References
+    ----------
+    Bertin & Arnouts 1996, A&AS 117, 393; Barbary 2016, JOSS 1, 58.
+    """
+    bad = bad_pixels(image, mask)
+    n_good = image.size - int(np.count_nonzero(bad))
+    if n_good < MIN_GOOD_PIXELS:
+        raise PhotometryError(
+            f"frame of {image.shape[1]} x {image.shape[0]} pixels: {n_good} good pixels, at least "
+            f"{MIN_GOOD_PIXELS} needed for a sky level. Look at the frame and its bad-pixel mask."
+        )
+    pixels = float_image(np.where(bad, 0, image) if n_good < image.size else image)
+    box_pix = min(mesh_pix, max(16, min(image.shape) // 4), *image.shape)
+    level, rms = _lay_mesh(pixels, bad, box_pix, filter_mesh)
+    is_bright = pixels > level + 3 * rms
+    if np.count_nonzero(is_bright) > CROWDED_SHARE * n_good:
+        stars = _star_pixels(is_bright)
+        if CROWDED_SHARE * n_good < np.count_nonzero(stars) < n_good - MIN_GOOD_PIXELS:
+            level, rms = _lay_mesh(pixels, bad | stars, box_pix, filter_mesh)
+    return Background(level, rms, _sampled_median(level), _sampled_median(rms))
+
+
+def _star_pixels(is_bright: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark bright pixels among bright pixels, with their wings; lone hot pixels stay sky."""
+    n_bright_of_9 = 9 * uniform_filter(is_bright.astype(np.float32), size=3)
+    cores = is_bright & (n_bright_of_9 > 3.5)
+    return maximum_filter(cores.view(np.uint8), size=5).view(bool)
+
+
+def _lay_mesh(pixels, bad, box_pix: int, filter_mesh: int) -> tuple[NDArray, NDArray]:
+    mesh = sep.Background(
+        pixels,
+        mask=bad if bad.any() else None,
+        bw=box_pix,
+        bh=box_pix,
+        fw=filter_mesh,
+        fh=filter_mesh,
+    )
+    rms = mesh.rms(dtype=np.float32)
+    rms /= CLIPPED_SIGMA
+    return mesh.back(dtype=np.float32), rms
+
+
+def _sampled_median(smooth_map: NDArray) -> float:
+    # the map is a spline through boxes: every eighth pixel carries all of it
+    step = max(1, min(8, min(smooth_map.shape) // 16))
+    return float(np.median(smooth_map[::step, ::step]))

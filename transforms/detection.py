@@ -1,0 +1,275 @@
+"""The stars of a frame: found by matched filter, centred by windowed moments."""
+
+import numpy as np
+import polars as pl
+import sep
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from ..errors import PhotometryError
+from .background import Background, bad_pixels, saturated_pixels
+from .flags import Flag
+from .shapes import SIGMA_PER_FWHM, Shapes, centred_shapes
+
+DETECTION_SCHEMA = {
+    "x_pix": pl.Float64,
+    "y_pix": pl.Float64,
+    "flux_adu": pl.Float64,
+    "peak_adu": pl.Float64,
+    "fwhm_pix": pl.Float64,
+    "elongation": pl.Float64,
+    "flags": pl.Int32,
+}
+MIN_FWHM_PIX = 1.2
+MAX_KERNEL_FWHM_PIX = 12.0
+N_STAR_FOR_FWHM = 300
+MERGED = 1  # bit of sep: deblended from a larger object
+
+
+def detect(
+    image: NDArray,
+    *,
+    background: Background,
+    mask: NDArray | None = None,
+    threshold_sigma: float = 5.0,
+    fwhm_pix: float = 3.0,
+    min_area_pix: int = 3,
+    deblend_contrast: float = 0.0005,
+) -> pl.DataFrame:
+    """Find the stars of a frame.
+
+    The sky-subtracted frame over its noise is filtered with a Gaussian of the stars' width;
+    pixels above the threshold in sigmas of the filtered noise are grouped and deblended; each
+    star is centred under a Gaussian window. Where the stars turn out much wider or narrower
+    than the first kernel, a second pass uses their width. Detections that are sharper than
+    any star of the frame (hot pixels, cosmic rays) are dropped.
+
+    Parameters
+    ----------
+    image
+        Calibrated frame, shape (n_y, n_x), ADU, sky included.
+    background
+        Its sky, from `mesh_background`.
+    mask
+        Boolean (bad), or bits of `Flag` (BAD_PIXEL, SATURATED), same shape.
+    threshold_sigma
+        Least significance of a star under the matched filter.
+    fwhm_pix
+        First guess of the stars' FWHM, pixels; a factor of two off does no harm.
+    min_area_pix
+        Least number of pixels above the threshold.
+    deblend_contrast
+        A peak with less than this share of the light belongs to its neighbour.
+
+    Returns
+    -------
+    One row per star, brightest first: x_pix, y_pix (0-based at pixel centres), flux_adu
+    (Gaussian-weighted), peak_adu (above the sky), fwhm_pix and elongation (null where too
+    faint), flags (SATURATED, BAD_PIXEL, EDGE, BLENDED).
+
+    Raises
+    ------
+    PhotometryError
+        If the frame is so crowded or noisy that detection runs out of room.
+    """
+    bad = bad_pixels(image, mask)
+    net = np.subtract(image, background.level, dtype=np.float32)
+    net[bad] = np.nan
+    if not background.rms_adu > 0:
+        return pl.DataFrame(schema=DETECTION_SCHEMA)
+    noise = np.maximum(background.rms, 0.1 * background.rms_adu)
+    significance = np.divide(net, noise, dtype=np.float32)
+    significance[bad] = 0.0
+
+    def extract(kernel_fwhm_pix: float) -> tuple[NDArray, float]:
+        objects = _extract(
+            significance, bad, threshold_sigma, kernel_fwhm_pix, min_area_pix, deblend_contrast
+        )
+        objects = objects[~_is_artefact(objects, net, noise)]
+        return objects, _frame_fwhm(objects, net, kernel_fwhm_pix)
+
+    objects, seen_fwhm_pix = extract(fwhm_pix)
+    if not 0.6 < seen_fwhm_pix / fwhm_pix < 1.6:
+        objects, seen_fwhm_pix = extract(min(seen_fwhm_pix, MAX_KERNEL_FWHM_PIX))
+    shapes = centred_shapes(
+        net, objects["x"], objects["y"], fwhm_pix=seen_fwhm_pix, leash_pix=0.7 * seen_fwhm_pix
+    )
+    flags = _flags(objects, shapes, bad, saturated_pixels(image, mask), seen_fwhm_pix)
+    return _rows(shapes, objects, net, flags, seen_fwhm_pix)
+
+
+def frame_quality(
+    stars: pl.DataFrame,
+    background: Background,
+    *,
+    mask: NDArray | None = None,
+    saturation_adu: float | None = None,
+    saturation_source: str = "none",
+    flags: int = 0,
+) -> pl.DataFrame:
+    """Sum up a frame: sky, noise, number and median shape of its stars.
+
+    Returns
+    -------
+    One row with the columns of table `frame_quality`, frame_id apart.
+    """
+    saturated = None if mask is None else saturated_pixels(mask, mask)
+    clean = stars.filter((pl.col("flags") & (Flag.SATURATED | Flag.EDGE | Flag.BAD_PIXEL)) == 0)
+    bright = clean.head(N_STAR_FOR_FWHM)
+    return pl.DataFrame(
+        {
+            "sky_adu": [background.level_adu],
+            "sky_rms_adu": [background.rms_adu],
+            "n_star": [stars.height],
+            "fwhm_pix": [bright["fwhm_pix"].median()],
+            "elongation": [bright["elongation"].median()],
+            "n_saturated_pix": [0 if saturated is None else int(np.count_nonzero(saturated))],
+            "saturation_adu": [saturation_adu],
+            "saturation_source": [saturation_source],
+            "flags": [flags],
+        },
+        schema={
+            "sky_adu": pl.Float64,
+            "sky_rms_adu": pl.Float64,
+            "n_star": pl.Int32,
+            "fwhm_pix": pl.Float64,
+            "elongation": pl.Float64,
+            "n_saturated_pix": pl.Int32,
+            "saturation_adu": pl.Float64,
+            "saturation_source": pl.String,
+            "flags": pl.Int32,
+        },
+    )
+
+
+def gaussian_kernel(fwhm_pix: float) -> NDArray[np.float32]:
+    """Sample a round Gaussian on pixels, wide enough for 99 % of its signal to noise."""
+    reach = max(1, round(0.75 * fwhm_pix))
+    step = np.arange(-reach, reach + 1)
+    profile = np.exp(-0.5 * (step / (fwhm_pix * SIGMA_PER_FWHM)) ** 2)
+    return np.outer(profile, profile).astype(np.float32)
+
+
+def _extract(significance, bad, threshold_sigma, fwhm_pix, min_area_pix, deblend_contrast):
+    sep.set_extract_pixstack(max(300_000, significance.size // 4))
+    sep.set_sub_object_limit(8192)
+    try:
+        return sep.extract(
+            significance,
+            threshold_sigma,
+            err=1.0,
+            mask=bad if bad.any() else None,
+            minarea=min_area_pix,
+            filter_kernel=gaussian_kernel(fwhm_pix),
+            filter_type="matched",
+            deblend_cont=deblend_contrast,
+        )
+    except Exception as error:  # sep raises the bare class
+        raise PhotometryError(
+            f"frame of {significance.shape[1]} x {significance.shape[0]} pixels: detection at "
+            f"{threshold_sigma:g} sigma gave up ({error}). Raise the threshold, or look at the "
+            "frame: it may hold no stars but structure."
+        ) from error
+
+
+def _neighbourhood(objects: NDArray, net: NDArray) -> tuple[NDArray, NDArray]:
+    """Give the brightest pixel of each object and the sum of the eight around it."""
+    padded = np.pad(np.nan_to_num(net), 1)
+    x, y = objects["xpeak"] + 1, objects["ypeak"] + 1
+    peak = padded[y, x]
+    around = sum(padded[y + dy, x + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)) - peak
+    return peak, around
+
+
+def _is_artefact(objects: NDArray, net: NDArray, noise: NDArray) -> NDArray[np.bool_]:
+    """Mark what is sharper than a star: light in one pixel and too little around it.
+
+    A star of FWHM 1.2 pixels, the sharpest that counts, has at least 0.8 of its brightest
+    pixel's light in the eight around it; the frame's own stars have more and set the limit.
+    """
+    if objects.size == 0:
+        return np.zeros(0, dtype=bool)
+    peak, around = _neighbourhood(objects, net)
+    ratio = around / np.maximum(peak, 1e-30)
+    starlike = ratio[ratio > 0.8]
+    limit = 0.5 * max(np.median(starlike) if starlike.size else 0.0, 1.2)
+    scatter = np.sqrt(8 + limit**2) * noise[objects["ypeak"], objects["xpeak"]]
+    return around + 3 * scatter < limit * peak
+
+
+def _frame_fwhm(objects: NDArray, net: NDArray, window_fwhm_pix: float) -> float:
+    """Measure the median FWHM of the brighter stars; the window's own if none can be measured."""
+    usable = objects[objects["flag"] == 0]
+    usable = usable if usable.size >= 5 else objects
+    # the very brightest may be saturated, the faint are noisy
+    order = np.argsort(-usable["cflux"])[: max(5, min(N_STAR_FOR_FWHM, usable.size // 2))]
+    fwhm_pix = window_fwhm_pix
+    for _ in range(3):
+        shapes = centred_shapes(
+            net, usable["x"][order], usable["y"][order], fwhm_pix=fwhm_pix, leash_pix=fwhm_pix
+        )
+        seen = shapes.fwhm_pix[shapes.is_converged & np.isfinite(shapes.fwhm_pix)]
+        if seen.size == 0:
+            return fwhm_pix
+        previous, fwhm_pix = fwhm_pix, max(MIN_FWHM_PIX, float(np.median(seen)))
+        if abs(fwhm_pix / previous - 1) < 0.1:
+            break
+    return fwhm_pix
+
+
+def _flags(objects, shapes: Shapes, bad, saturated, fwhm_pix: float) -> NDArray[np.int32]:
+    n_y, n_x = bad.shape
+    x, y = shapes.x_pix, shapes.y_pix
+    flags = np.where(objects["flag"] & MERGED, Flag.BLENDED.value, 0)
+    flags |= np.where(shapes.is_converged, 0, Flag.BLENDED.value)
+    reach = fwhm_pix
+    on_edge = (x < reach) | (y < reach) | (x > n_x - 1 - reach) | (y > n_y - 1 - reach)
+    flags |= np.where(on_edge, Flag.EDGE.value, 0)
+    for flag, pixels in ((Flag.SATURATED, saturated), (Flag.BAD_PIXEL, bad)):
+        if pixels is not None and pixels.any():
+            flags |= np.where(_touches(pixels, x, y, round(fwhm_pix)), flag.value, 0)
+    return flags.astype(np.int32)
+
+
+def _touches(pixels: NDArray[np.bool_], x, y, reach_pix: int) -> NDArray[np.bool_]:
+    """Tell which positions have a marked pixel in the square around them."""
+    padded = np.pad(pixels, reach_pix)
+    column = np.clip(np.rint(x).astype(int), 0, pixels.shape[1] - 1)
+    row = np.clip(np.rint(y).astype(int), 0, pixels.shape[0] - 1)
+    offsets = range(2 * reach_pix + 1)
+    return np.any([padded[row + dy, column + dx] for dy in offsets for dx in offsets], axis=0)
+
+
+def _rows(shapes: Shapes, objects, net, flags, fwhm_pix: float) -> pl.DataFrame:
+    peak, _ = _neighbourhood(objects, net)
+    stars = pl.DataFrame(
+        {
+            "x_pix": shapes.x_pix,
+            "y_pix": shapes.y_pix,
+            "flux_adu": shapes.flux_adu,
+            "peak_adu": peak,
+            "fwhm_pix": shapes.fwhm_pix,
+            "elongation": shapes.elongation,
+            "flags": flags,
+        },
+        schema=DETECTION_SCHEMA,
+        strict=False,
+    )
+    stars = stars.with_columns(pl.col("fwhm_pix", "elongation").fill_nan(None))
+    stars = stars.filter(pl.col("flux_adu") > 0).sort(
+        "flux_adu", "x_pix", "y_pix", descending=[True, False, False]
+    )
+    return _without_doubles(stars, 0.5 * fwhm_pix)
+
+
+def _without_doubles(stars: pl.DataFrame, radius_pix: float) -> pl.DataFrame:
+    """Keep the brighter of two detections whose windows ran to the same star."""
+    if stars.height < 2:
+        return stars
+    pairs = cKDTree(stars.select("x_pix", "y_pix").to_numpy()).query_pairs(
+        radius_pix, output_type="ndarray"
+    )
+    # rows are sorted by flux: of each pair the larger index is the fainter star
+    keep = np.ones(stars.height, dtype=bool)
+    keep[pairs.max(axis=1, initial=0) if pairs.size else []] = False
+    return stars.filter(keep)
