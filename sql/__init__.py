@@ -18,6 +18,7 @@ _TABLE = re.compile(
     r"(?:^-- (?P<about>[^\n]*)\n)?^create table (?P<name>\w+) \(\n(?P<body>.*?)^\);",
     re.MULTILINE | re.DOTALL,
 )
+_VIEW_COLUMN = re.compile(r"^-- column (?P<name>\w+): (?P<comment>.+)$", re.MULTILINE)
 _COLUMN = re.compile(r"^    (?P<name>\w+) .*?--[ ]*(?P<comment>[^\n]*)$", re.MULTILINE)
 
 
@@ -35,7 +36,7 @@ class Script:
         for line in self.text.splitlines():
             if not line.startswith("--"):
                 break
-            if not line.startswith("-- requires:"):
+            if not line.startswith(("-- requires:", "-- column ")):
                 lines.append(line.removeprefix("--").strip())
         return " ".join(lines)
 
@@ -106,6 +107,36 @@ def comments(script: Script) -> Iterator[str]:
                     f"comment on column {table['name']}.{column['name']} "
                     f"is {_quoted(column['comment'].strip())}"
                 )
+
+
+def view_comments(known: set[tuple[str, str]]) -> Iterator[str]:
+    """Yield the comments on views and their columns.
+
+    A column has the meaning its view states in a line `-- column NAME: ...`; else that of the
+    column of the same name in a table, for a name has one meaning and one unit everywhere.
+
+    Parameters
+    ----------
+    known
+        Pairs of table or view and column that exist.
+    """
+    meaning: dict[str, str] = {}
+    for script in scripts("schema").values():
+        for table in _TABLE.finditer(script.text):
+            for column in _COLUMN.finditer(table["body"]):
+                meaning.setdefault(column["name"], column["comment"].strip())
+    stated = {
+        name: {match["name"]: match["comment"] for match in _VIEW_COLUMN.finditer(script.text)}
+        for name, script in scripts("views").items()
+    }
+    for columns in stated.values():
+        meaning |= {name: text for name, text in columns.items() if name not in meaning}
+    for name, script in scripts("views").items():
+        yield f"comment on view {name} is {_quoted(script.about)}"
+        for view, column in sorted(known):
+            text = stated[name].get(column) or meaning.get(column)
+            if view == name and text:
+                yield f"comment on column {view}.{column} is {_quoted(text)}"
 
 
 def objects_fingerprint() -> str:

@@ -100,6 +100,15 @@ def _refresh_objects(con: duckdb.DuckDBPyConnection) -> None:
     for kind in ("macros", "views"):
         for script in sql.ordered(kind):
             con.execute(script.text)
+    known = {
+        (view, column)
+        for view, column in con.sql("from duckdb_columns()")
+        .filter("not internal")
+        .project("table_name, column_name")
+        .fetchall()
+    }
+    for comment in sql.view_comments(known):
+        con.execute(comment)
     con.execute("delete from version where subject = 'objects'")
     con.execute("insert into version values ('objects', $1)", [sql.objects_fingerprint()])
 

@@ -2,6 +2,10 @@
 -- over the frames where it is clean, so that a missing star makes no step. Mean one per night,
 -- band and aperture. One row per frame, target and aperture that has stored comparison stars.
 -- requires: light_curve
+-- column n_comparison: comparison stars with a clean flux in this frame
+-- column ensemble_flux: weighted mean of the comparison stars, each relative to its own mean
+-- column relative_flux: ucd=phot.flux;arith.ratio; target over ensemble, median one
+-- column relative_flux_err: ucd=stat.error;phot.flux;arith.ratio; of target and ensemble together
 create or replace view differential_light_curve as
 with ensemble_star as (
     select

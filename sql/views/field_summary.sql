@@ -1,4 +1,10 @@
 -- What is known of each field. One row per field.
+-- column bands: bands of its frames
+-- column n_nights: nights with frames
+-- column n_frames: light frames
+-- column n_registered: frames that lie on the field
+-- column n_on_sky: frames with a sky solution
+-- column n_source: stars of the field
 create or replace view field_summary as
 with visited as (
     select

@@ -1,6 +1,7 @@
 -- Gain and read noise in force for a frame, and where they come from: measured from flats and
 -- biases of the nearest night, else configured, else the header's, else the scatter of stars.
 -- One row per frame.
+-- column gain_source: photon transfer, configuration, header, star scatter
 create or replace view frame_noise as
 with measured as (
     select

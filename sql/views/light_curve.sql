@@ -1,6 +1,18 @@
 -- Instrumental light curve with times, airmass and errors. One row per frame, source and aperture.
 -- requires: frame_noise
 -- requires: star
+-- column mid_jd_utc: unit=d; ucd=time.epoch; Julian date of the middle of the exposure, UTC
+-- column mid_bjd_tdb: unit=d; ucd=time.epoch; barycentric Julian date, TDB, for the position of the star
+-- column position_source: whose position was used for it: source, host (of the planet), field
+-- column altitude_deg: unit=deg; ucd=pos.az.alt; of the star, without refraction; null without a site
+-- column airmass: ucd=obs.airMass; computed (Pickering 2002); null without a site
+-- column flux_err_adu: unit=adu; ucd=stat.error;phot.flux; null without a gain
+-- column instrumental_mag: unit=mag; ucd=phot.mag; -2.5 log10(flux / exposure); null for no positive flux
+-- column instrumental_mag_err: unit=mag; ucd=stat.error;phot.mag
+-- column frame_fwhm_pix: unit=pix; median FWHM of the frame
+-- column gain_source: where the gain behind the error comes from; null: no gain
+-- column scintillation: relative flux; null where telescope diameter or site height are not known
+-- column is_clean: none of the severe flags is set
 create or replace view light_curve as
 with placed as (
     select

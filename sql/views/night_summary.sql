@@ -1,4 +1,8 @@
 -- What each night holds. One row per night, camera, frame type, band and exposure.
+-- column n_frames: number of frames
+-- column n_measured: light frames with photometry
+-- column first_utc: unit=UTC; middle of the first exposure
+-- column last_utc: unit=UTC; middle of the last exposure
 create or replace view night_summary as
 select
     frame.night,

@@ -1,5 +1,6 @@
 -- A source with the best position known: its own, that of the planet's host a person tied it to,
 -- or the pointing of its field. One row per source.
+-- column position_source: source, host (of the planet tied to it), field; null: none
 create or replace view star as
 with host as (
     select

@@ -1,0 +1,20 @@
+-- What is still to do. One row per step.
+select
+    'vantage' as step,
+    count(*) as n_frames
+from pending_vantage
+union all
+select
+    'field' as step,
+    count(*) as n_frames
+from pending_field
+union all
+select
+    'reference' as step,
+    count(*) as n_frames
+from pending_reference
+union all
+select
+    'photometry' as step,
+    count(*) as n_frames
+from pending_photometry;
