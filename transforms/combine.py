@@ -26,6 +26,7 @@ MAD_TO_SIGMA = np.float32(1.4826022185056018)
 # variance of the median of n normal values over that of one value
 MEDIAN_VARIANCE = {1: 1.0, 2: 0.5, 3: 0.4487, 4: 0.2982}
 CHUNK_VALUE = 8192  # values of a chunk of pixels: 32 kB, the size of a level-1 cache
+MEMORY_BYTE = 32_000_000  # larger bands leave the processor's caches and take longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,13 @@ def robust_method(n_frame: int) -> Method:
     return "median" if n_frame < MIN_CLIPPED else "clipped mean"
 
 
+def variance_factor(method: Method, n_frame: int) -> float:
+    """Return the variance of a combination of normal values over that of one value."""
+    if method == "median":
+        return MEDIAN_VARIANCE.get(n_frame, np.pi / 2 / n_frame)
+    return 1 / n_frame
+
+
 def combine(
     readers: Sequence[RowReader],
     *,
@@ -75,7 +83,7 @@ def combine(
     low_sigma: float = 5.0,
     high_sigma: float = 5.0,
     noise: ExpectedNoise | None = None,
-    memory_byte: int = 256_000_000,
+    memory_byte: int = MEMORY_BYTE,
 ) -> Combined:
     """Combine frames pixel by pixel.
 
@@ -176,7 +184,7 @@ def _tuning(
 ) -> NDArray[np.float32]:
     """Pack the numbers of the kernel: code, thresholds, noise model, variance of the median."""
     inverse_gain = 1 / noise.gain_e_per_adu if noise.gain_e_per_adu else 0.0
-    of_median = MEDIAN_VARIANCE.get(n_frame, np.pi / 2 / n_frame)
+    of_median = variance_factor("median", n_frame)
     return np.array(
         [
             CODES[method],
@@ -200,7 +208,7 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 @compiled
-def _combine_values(cube, network, tuning, mean, variance, n_used):  # pragma: no cover
+def _combine_values(cube, network, tuning, mean, variance, n_used):  # noqa: PLR0917
     """Combine the columns of a cube (n_frame, n_pixel), a chunk of columns at a time."""
     n_frame, n_pixel = cube.shape
     width = max(16, CHUNK_VALUE // n_frame)
@@ -235,7 +243,7 @@ def _combine_values(cube, network, tuning, mean, variance, n_used):  # pragma: n
 
 
 @compiled
-def _load(cube, start, chunk):  # pragma: no cover
+def _load(cube, start, chunk):
     """Copy columns into the chunk and count the values that are no numbers."""
     n_missing = 0
     for i in range(chunk.shape[0]):
@@ -248,7 +256,7 @@ def _load(cube, start, chunk):  # pragma: no cover
 
 
 @compiled
-def _sort_columns(chunk, network):  # pragma: no cover
+def _sort_columns(chunk, network):
     for k in range(network.shape[0]):
         low = chunk[network[k, 0]]
         high = chunk[network[k, 1]]
@@ -260,14 +268,14 @@ def _sort_columns(chunk, network):  # pragma: no cover
 
 
 @compiled
-def _median_sorted(chunk, centre):  # pragma: no cover
+def _median_sorted(chunk, centre):
     n = chunk.shape[0]
     for c in range(chunk.shape[1]):
         centre[c] = np.float32(0.5) * (chunk[(n - 1) // 2, c] + chunk[n // 2, c])
 
 
 @compiled
-def _mad_sorted(chunk, centre, mad):  # pragma: no cover
+def _mad_sorted(chunk, centre, mad):
     """Median absolute deviation of sorted columns.
 
     The k values nearest to the centre stand next to each other in the sorted column, so the k-th
@@ -291,7 +299,7 @@ def _mad_sorted(chunk, centre, mad):  # pragma: no cover
 
 
 @compiled
-def _combine_sorted(chunk, tuning, mean, variance, n_used):  # pragma: no cover
+def _combine_sorted(chunk, tuning, mean, variance, n_used):
     """Combine sorted columns without missing values."""
     n, width = chunk.shape
     if n == 0:
@@ -327,7 +335,7 @@ def _combine_sorted(chunk, tuning, mean, variance, n_used):  # pragma: no cover
 
 
 @compiled
-def _sum_kept(chunk, centre, lowest, highest, first, second, n_used):  # pragma: no cover
+def _sum_kept(chunk, centre, lowest, highest, first, second, n_used):  # noqa: PLR0917
     """Sum deviations from the centre, and their squares, of the values within the limits."""
     first[:] = 0
     second[:] = 0

@@ -186,7 +186,7 @@ class PlainRows(FrameRows):
                 file.seek(offset)
                 return _read_into(file, raw)
         if self._stream is None:
-            self._stream = gzip.open(self.path, "rb")
+            self._stream = gzip.GzipFile(self.path, "rb")
         self._stream.seek(offset)
         return _read_into(self._stream, raw)
 
@@ -220,7 +220,7 @@ class TiledRows(FrameRows):
 
 def _read_into(file: IO[bytes] | gzip.GzipFile, raw: NDArray[Any]) -> int:
     """Fill an array from a file that may give less than asked for at a time."""
-    view = memoryview(raw).cast("B")
+    view = memoryview(raw.data).cast("B")
     n_read = 0
     while n_read < len(view):
         n_new = file.readinto(view[n_read:])  # pyright: ignore[reportAttributeAccessIssue]
@@ -285,7 +285,7 @@ def _layout(path: Path, hdus: fits.HDUList, hdu_index: int, *, is_gzip: bool) ->
             f"{path}: HDU {hdu_index} is no image of two axes but {type(hdu).__name__} with axes "
             f"{lengths}. Ingest the file again."
         )
-    place = hdu.fileinfo()
+    place: Any = hdu.fileinfo()
     bitpix = int(header[f"{prefix}BITPIX"])
     # without the padding of the last block, which is often missing and nobody needs
     if is_tiled:
@@ -311,7 +311,9 @@ def _signature(path: Path) -> tuple[int, int, int]:
     try:
         stat = path.stat()
     except OSError as error:
-        raise PixelError(f"{path}: gone ({error.strerror}). Put it back or ingest again.") from error
+        raise PixelError(
+            f"{path}: gone ({error.strerror}). Put it back or ingest again."
+        ) from error
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
