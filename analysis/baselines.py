@@ -50,7 +50,9 @@ def design(name: str, columns: Mapping[str, Array]) -> Array | None:
     return np.column_stack(terms)
 
 
-def covariate_columns(time_d: Array, covariates: Mapping[str, object] | pl.DataFrame | None) -> dict[str, Array]:
+def covariate_columns(
+    time_d: Array, covariates: Mapping[str, object] | pl.DataFrame | None
+) -> dict[str, Array]:
     """Gather covariates as float arrays beside `time`; null becomes nan."""
     frame = pl.DataFrame({} if covariates is None else covariates)
     columns = {name: frame[name].cast(pl.Float64).to_numpy() for name in frame.columns}
@@ -59,4 +61,6 @@ def covariate_columns(time_d: Array, covariates: Mapping[str, object] | pl.DataF
             f"covariate {wrong[0]}: {len(columns[wrong[0]])} values for {len(time_d)} points; "
             "expected one a point."
         )
-    return {"time": time_d} | {name: np.array(v, dtype=float) for name, v in columns.items() if name != "time"}
+    return {"time": time_d} | {
+        name: np.array(v, dtype=float) for name, v in columns.items() if name != "time"
+    }

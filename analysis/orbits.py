@@ -96,7 +96,9 @@ class Shape:
 def separation(orbit: Orbit, time_d: Array) -> Array:
     """Projected distance of planet and star in stellar radii, `BEHIND` where it is behind."""
     e, omega = orbit.eccentricity, orbit.omega_rad
-    mean_anomaly = 2 * np.pi * (time_d - orbit.mid_d) / orbit.period_d + _mean_anomaly_at_mid(e, omega)
+    mean_anomaly = 2 * np.pi * (time_d - orbit.mid_d) / orbit.period_d + _mean_anomaly_at_mid(
+        e, omega
+    )
     sin_f, cos_f = ops.kepler(np.mod(mean_anomaly, 2 * np.pi), np.full_like(mean_anomaly, e))
     distance = orbit.a_over_r * (1 - e * e) / (1 + e * cos_f)
     sin_angle = np.sin(omega) * cos_f + np.cos(omega) * sin_f  # sin(omega + f), 1 at conjunction
@@ -200,7 +202,9 @@ def _eccentricity(planet: Ephemeris) -> tuple[float, float]:
     return planet.eccentricity, math.radians(planet.omega_deg)
 
 
-def orbit_of(planet: Ephemeris, a_over_r: float, impact_parameter: float, mid_d: float = 0.0) -> Orbit:
+def orbit_of(
+    planet: Ephemeris, a_over_r: float, impact_parameter: float, mid_d: float = 0.0
+) -> Orbit:
     """Put the planet on its orbit with the given size and tilt."""
     e, omega = _eccentricity(planet)
     return Orbit(planet.period_d, mid_d, a_over_r, impact_parameter, e, omega)
