@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, uniform_filter
 
 from ..errors import PhotometryError
-from .flags import Flag
+from .calibrate import PixelMask
 
 MIN_GOOD_PIXELS = 16
 CROWDED_SHARE = 0.02  # of pixels 3 sigma above the sky; Gaussian noise alone has 0.0013
@@ -45,7 +45,7 @@ def bad_pixels(image: NDArray, mask: NDArray | None) -> NDArray[np.bool_]:
     Parameters
     ----------
     mask
-        Boolean (true is bad), or bits of `Flag`: then BAD_PIXEL is bad, SATURATED is not.
+        Boolean (true is bad), or bits of `PixelMask`: then BAD is bad, SATURATED is not.
     """
     bad = ~np.isfinite(image)
     if mask is None:
@@ -55,14 +55,14 @@ def bad_pixels(image: NDArray, mask: NDArray | None) -> NDArray[np.bool_]:
             f"mask of shape {mask.shape} for an image of shape {image.shape}: "
             "pass the mask that belongs to this image."
         )
-    return bad | (mask if mask.dtype == bool else (mask & Flag.BAD_PIXEL.value) != 0)
+    return bad | (mask if mask.dtype == bool else (mask & PixelMask.BAD.value) != 0)
 
 
-def saturated_pixels(image: NDArray, mask: NDArray | None) -> NDArray[np.bool_] | None:
+def saturated_pixels(mask: NDArray | None) -> NDArray[np.bool_] | None:
     """Mark the saturated pixels, shape (n_y, n_x); None if the mask knows of none."""
     if mask is None or mask.dtype == bool:
         return None
-    saturated = (mask & Flag.SATURATED.value) != 0
+    saturated = (mask & PixelMask.SATURATED.value) != 0
     return saturated if saturated.any() else None
 
 
@@ -85,7 +85,7 @@ def mesh_background(
     image
         Calibrated frame, shape (n_y, n_x), ADU; nan counts as masked.
     mask
-        Boolean, or bits of `Flag`, same shape.
+        Boolean (bad), or bits of `PixelMask`, same shape.
     mesh_pix
         Side of a box, pixels: several times the size of the largest star.
     filter_mesh

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import sep
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from ..errors import PhotometryError
 from .background import Background, bad_pixels, saturated_pixels
@@ -51,7 +51,7 @@ def detect(
     background
         Its sky, from `mesh_background`.
     mask
-        Boolean (bad), or bits of `Flag` (BAD_PIXEL, SATURATED), same shape.
+        Boolean (bad), or bits of `PixelMask`, same shape.
     threshold_sigma
         Least significance of a star under the matched filter.
     fwhm_pix
@@ -83,7 +83,12 @@ def detect(
 
     def extract(kernel_fwhm_pix: float) -> tuple[NDArray, float]:
         objects = _extract(
-            significance, bad, threshold_sigma, kernel_fwhm_pix, min_area_pix, deblend_contrast
+            significance,
+            bad,
+            kernel_fwhm_pix,
+            threshold_sigma=threshold_sigma,
+            min_area_pix=min_area_pix,
+            deblend_contrast=deblend_contrast,
         )
         objects = objects[~_is_artefact(objects, net, noise)]
         return objects, _frame_fwhm(objects, net, kernel_fwhm_pix)
@@ -94,7 +99,7 @@ def detect(
     shapes = centred_shapes(
         net, objects["x"], objects["y"], fwhm_pix=seen_fwhm_pix, leash_pix=0.7 * seen_fwhm_pix
     )
-    flags = _flags(objects, shapes, bad, saturated_pixels(image, mask), seen_fwhm_pix)
+    flags = _flags(objects, shapes, bad, saturated_pixels(mask), seen_fwhm_pix)
     return _rows(shapes, objects, net, flags, seen_fwhm_pix)
 
 
@@ -113,7 +118,7 @@ def frame_quality(
     -------
     One row with the columns of table `frame_quality`, frame_id apart.
     """
-    saturated = None if mask is None else saturated_pixels(mask, mask)
+    saturated = saturated_pixels(mask)
     clean = stars.filter((pl.col("flags") & (Flag.SATURATED | Flag.EDGE | Flag.BAD_PIXEL)) == 0)
     bright = clean.head(N_STAR_FOR_FWHM)
     return pl.DataFrame(
@@ -150,7 +155,7 @@ def gaussian_kernel(fwhm_pix: float) -> NDArray[np.float32]:
     return np.outer(profile, profile).astype(np.float32)
 
 
-def _extract(significance, bad, threshold_sigma, fwhm_pix, min_area_pix, deblend_contrast):
+def _extract(significance, bad, fwhm_pix, *, threshold_sigma, min_area_pix, deblend_contrast):
     sep.set_extract_pixstack(max(300_000, significance.size // 4))
     sep.set_sub_object_limit(8192)
     try:
@@ -266,7 +271,7 @@ def _without_doubles(stars: pl.DataFrame, radius_pix: float) -> pl.DataFrame:
     """Keep the brighter of two detections whose windows ran to the same star."""
     if stars.height < 2:
         return stars
-    pairs = cKDTree(stars.select("x_pix", "y_pix").to_numpy()).query_pairs(
+    pairs = KDTree(stars.select("x_pix", "y_pix").to_numpy()).query_pairs(
         radius_pix, output_type="ndarray"
     )
     # rows are sorted by flux: of each pair the larger index is the fainter star

@@ -61,27 +61,30 @@ def centred_shapes(image: NDArray, x_pix, y_pix, *, fwhm_pix: float, leash_pix: 
     ----------
     Bertin & Arnouts 1996 (XWIN_IMAGE); Bernstein & Jarvis 2002, AJ 123, 583.
     """
-    return _shapes(image, x_pix, y_pix, fwhm_pix, leash_pix, MAX_ITERATIONS)
+    x, y, sigma = _start(x_pix, y_pix, fwhm_pix)
+    sky = np.zeros(x.size)
+    return Shapes(*_windowed_moments(image, sky, x, y, sigma, float(leash_pix), MAX_ITERATIONS))
 
 
-def forced_shapes(image: NDArray, x_pix, y_pix, *, fwhm_pix: float) -> Shapes:
+def forced_shapes(image: NDArray, x_pix, y_pix, *, fwhm_pix: float, sky_adu: NDArray) -> Shapes:
     """Measure flux and width under a window held at the given positions.
 
-    Parameters and returned values as in `centred_shapes`; the width is taken about the
-    light's own centre of mass.
+    Parameters and returned values as in `centred_shapes`, but the sky is still in the image:
+    `sky_adu`, shape (n,), is that of each star. The width is taken about the light's own
+    centre of mass.
     """
-    return _shapes(image, x_pix, y_pix, fwhm_pix, np.inf, 0)
+    x, y, sigma = _start(x_pix, y_pix, fwhm_pix)
+    return Shapes(*_windowed_moments(image, sky_adu, x, y, sigma, np.inf, 0))
 
 
-def _shapes(image, x_pix, y_pix, fwhm_pix, leash_pix, n_iteration) -> Shapes:
-    sigma = max(fwhm_pix * SIGMA_PER_FWHM, MIN_WINDOW_SIGMA_PIX)
+def _start(x_pix, y_pix, fwhm_pix: float) -> tuple[NDArray, NDArray, float]:
     x = np.array(x_pix, dtype=np.float64, ndmin=1)
     y = np.array(y_pix, dtype=np.float64, ndmin=1)
-    return Shapes(*_windowed_moments(image, x, y, sigma, float(leash_pix), n_iteration))
+    return x, y, max(fwhm_pix * SIGMA_PER_FWHM, MIN_WINDOW_SIGMA_PIX)
 
 
 @njit(cache=True, nogil=True)
-def _window_sums(image, x, y, sigma):
+def _window_sums(image, sky, x, y, sigma):
     """Sum light, its first and its second moments about (x, y) under the window."""
     n_y, n_x = image.shape
     reach = WINDOW_REACH_SIGMA * sigma
@@ -90,7 +93,7 @@ def _window_sums(image, x, y, sigma):
         dy = j - y
         weight_y = exp(-0.5 * (dy / sigma) ** 2)
         for i in range(max(0, int(np.ceil(x - reach))), min(n_x, int(np.floor(x + reach)) + 1)):
-            value = image[j, i]
+            value = image[j, i] - sky
             if not np.isfinite(value):
                 continue
             dx = i - x
@@ -105,7 +108,7 @@ def _window_sums(image, x, y, sigma):
 
 
 @njit(cache=True, nogil=True)
-def _star_widths(s, sx, sy, sxx, syy, sxy, sigma):
+def _star_widths(s, sx, sy, sxx, syy, sxy, sigma):  # noqa: PLR0917
     """Turn windowed sums into sigma and axis ratio of the star, nan where there is no star."""
     if s <= 0.0:
         return np.nan, np.nan
@@ -122,7 +125,7 @@ def _star_widths(s, sx, sy, sxx, syy, sxy, sigma):
 
 
 @njit(cache=True, nogil=True)
-def _windowed_moments(image, x, y, sigma, leash, n_iteration):
+def _windowed_moments(image, sky, x, y, sigma, leash, n_iteration):  # noqa: PLR0917
     n = x.size
     x_out, y_out, flux = np.empty(n), np.empty(n), np.empty(n)
     fwhm, elongation = np.empty(n), np.empty(n)
@@ -131,7 +134,7 @@ def _windowed_moments(image, x, y, sigma, leash, n_iteration):
         xc, yc = x[k], y[k]
         is_settled = n_iteration == 0
         for _ in range(n_iteration):
-            sums = _window_sums(image, xc, yc, sigma)
+            sums = _window_sums(image, sky[k], xc, yc, sigma)
             if sums[0] <= 0.0:
                 break
             # a window of the star's own width halves every offset
@@ -144,7 +147,7 @@ def _windowed_moments(image, x, y, sigma, leash, n_iteration):
                 break
         if not is_settled:
             xc, yc = x[k], y[k]
-        s, sx, sy, sxx, syy, sxy = _window_sums(image, xc, yc, sigma)
+        s, sx, sy, sxx, syy, sxy = _window_sums(image, sky[k], xc, yc, sigma)
         width, elongation[k] = _star_widths(s, sx, sy, sxx, syy, sxy, sigma)
         x_out[k], y_out[k], settled[k] = xc, yc, is_settled
         flux[k], fwhm[k] = 2 * s, width * FWHM_PER_SIGMA
