@@ -26,14 +26,7 @@ _NUMBERS = (
     "set_degc",
 )
 _TEXTS = ("target_name", "readout_mode", "program", "camera_name", "telescope_name")
-_PIER_SIDES = {
-    "east": "east",
-    "e": "east",
-    "piereast": "east",
-    "west": "west",
-    "w": "west",
-    "pierwest": "west",
-}
+_PIER_SIDES = {alias: side for side in ("east", "west") for alias in (side, side[0], f"pier{side}")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,11 +127,13 @@ def _number_cameras(frame: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     is one camera, whichever of its frames came first.
     """
     cameras = known
-    pairs = frame.select("camera_name", "telescope_name").unique(maintain_order=True)
     # Pairs with a telescope first: a nameless one then finds the telescope it belongs to.
-    for camera, telescope in pairs.sort(
-        "telescope_name", nulls_last=True, maintain_order=True
-    ).rows():
+    pairs = (
+        frame.select("camera_name", "telescope_name")
+        .unique(maintain_order=True)
+        .sort("telescope_name", nulls_last=True, maintain_order=True)
+    )
+    for camera, telescope in pairs.rows():
         is_same_camera = pl.col("camera_name") == camera
         held = cameras.filter(is_same_camera)
         if camera == UNKNOWN_CAMERA:
@@ -183,7 +185,7 @@ def _site_key() -> list[pl.Expr]:
 
 
 def _number_sites(frame: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Return all sites: one for each position to 0.001 degree, with the first name and elevation."""
+    """Return all sites: one for each position to 0.001 degree, name and elevation filled."""
     keys = ["latitude_key", "longitude_key"]
     seen = frame.filter(
         pl.col("latitude_deg").is_not_null(), pl.col("longitude_deg").is_not_null()

@@ -1,340 +1,161 @@
-"""Folders of raw frames: what is there, what is new, and the rows it makes.
+"""Nights into the warehouse: what is new under some paths becomes rows of frames.
 
-A walk lists the files that say they are FITS. Those whose size and time are unchanged are skipped
-unread; the others are scanned, hashed and turned into rows, or quarantined with a reason.
+Files unchanged in size and time are skipped unread; the others are scanned, hashed and loaded
+batch by batch, so that a kill costs the batch at work and nothing else.
 """
 
-import os
-import re
-import stat
-from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, fields
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from ..errors import HeaderError, UsageError
-from .files import RawFile
-from .hdus import find_image
-from .headers import FrameHeader, normalise
+from ..errors import HeaderError
+from ..warehouse.config import Site as SiteConfig
+from ..warehouse.runs import Run
+from ..warehouse.store import Warehouse
+from .folders import Listing, list_folders
+from .instruments import Numbered, assign_ids
+from .intake import Batch, scan
 from .positions import Site
-from .quantities import Synonyms, make_synonyms
+from .quantities import make_synonyms
 
-_FITS_NAME = re.compile(r"(\.(fits?|fts)(\.(fz|gz|z|bz2|xz|zip))?|\.fz)$", re.IGNORECASE)
-_FITS_START = re.compile(rb"SIMPLE *=")
-_FIRST_BYTE = 16
-BATCH_FILE = 500
-
-_TIME = pl.Datetime("us")
-FRAME_SCHEMA: dict[str, Any] = {
-    "content_hash": pl.String,
-    "size_byte": pl.Int64,
-    "hdu_index": pl.Int16,
-    "n_x_pix": pl.Int32,
-    "n_y_pix": pl.Int32,
-    "frame_type": pl.String,
-    "frame_type_source": pl.String,
-    "band": pl.String,
-    "band_header": pl.String,
-    "exposure_s": pl.Float64,
-    "start_utc": _TIME,
-    "mid_utc": _TIME,
-    "time_source": pl.String,
-    "time_err_s": pl.Float64,
-    "night": pl.Date,
-    "target_name": pl.String,
-    "target_key": pl.String,
-    "ra_deg": pl.Float64,
-    "dec_deg": pl.Float64,
-    "scale_arcsec_per_pix": pl.Float64,
-    "x_binning": pl.Int16,
-    "y_binning": pl.Int16,
-    "gain_setting": pl.Float64,
-    "offset_setting": pl.Float64,
-    "egain_e_per_adu": pl.Float64,
-    "readout_mode": pl.String,
-    "sensor_degc": pl.Float64,
-    "set_degc": pl.Float64,
-    "pier_side": pl.String,
-    "program": pl.String,
-    "camera_name": pl.String,
-    "telescope_name": pl.String,
-    "site_name": pl.String,
-    "latitude_deg": pl.Float64,
-    "longitude_deg": pl.Float64,
-    "elevation_m": pl.Float64,
-    "site_source": pl.String,
-    "header": pl.String,
-    "header_issue": pl.List(pl.String),
-}
-PATH_SCHEMA: dict[str, Any] = {
-    "path": pl.String,
-    "content_hash": pl.String,
-    "size_byte": pl.Int64,
-    "mtime_ns": pl.Int64,
-    "seen_utc": _TIME,
-}
-QUARANTINE_SCHEMA: dict[str, Any] = {
-    "path": pl.String,
-    "size_byte": pl.Int64,
-    "mtime_ns": pl.Int64,
-    "reason": pl.String,
-    "seen_utc": _TIME,
-}
-_HEADER_COLUMNS = tuple(item.name for item in fields(FrameHeader) if item.name in FRAME_SCHEMA)
-# A file the system would not let be read is tried again, although its time does not change.
-_TRY_AGAIN_NS = 0
+STEP = "catalogue"
+_UNCHANGED = "path, size_byte, mtime_ns"
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A file that says it is FITS, as the walk saw it."""
+class Counts:
+    """Files under the paths: n_seen = n_new + n_skipped + n_failed.
 
-    path: str
-    size_byte: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows of some files. Each file is new, skipped (content already held) or failed.
-
-    Whatever a warehouse holds in `path` and `quarantine` for the paths of this batch is replaced
-    by these rows: a changed or mended file leaves nothing behind.
+    `ignored` holds (path, reason) of links, devices and folders that were passed over.
     """
 
-    frame: pl.DataFrame
-    path: pl.DataFrame
-    quarantine: pl.DataFrame
+    n_seen: int
     n_new: int
     n_skipped: int
     n_failed: int
-
-    @property
-    def paths(self) -> list[str]:
-        """All paths of the batch: their former rows are to be deleted."""
-        return [*self.path["path"], *self.quarantine["path"]]
+    ignored: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What a walk found.
-
-    `pending` must be read; `n_unchanged` were skipped unread; `ignored` holds (path, reason) of
-    what has the name of a frame but is no regular file, and of folders that cannot be read.
-    """
-
-    pending: tuple[Candidate, ...]
-    n_unchanged: int
-    ignored: tuple[tuple[str, str], ...] = field(default=())
-
-    @property
-    def n_seen(self) -> int:
-        """Files that say they are FITS."""
-        return len(self.pending) + self.n_unchanged
-
-
-def list_night(
-    paths: Sequence[Path],
-    known: pl.DataFrame,
-    *,
-    skip_folders: Sequence[Path] = (),
-) -> Listing:
-    """Walk files and folders and list what must be read.
-
-    Every regular file whose name or first bytes say FITS is seen, hidden ones included. Links
-    below a path are not followed: what they name inside the tree is met anyway.
-
-    Parameters
-    ----------
-    paths
-        Files and folders.
-    known
-        Columns path, size_byte, mtime_ns of the tables `path` and `quarantine`; files that are
-        there unchanged are not opened.
-    skip_folders
-        Folders that are not entered, such as a warehouse's own masters.
+def catalogue(current: Run, paths: Sequence[Path]) -> Counts:
+    """Take the new frames under some paths into the warehouse.
 
     Raises
     ------
     UsageError
         If a path does not exist.
     """
-    held = {
-        path: (size_byte, mtime_ns)
-        for path, size_byte, mtime_ns in known.select("path", "size_byte", "mtime_ns").iter_rows()
-    }
-    skipped = {os.path.realpath(folder) for folder in skip_folders}
-    ignored: list[tuple[str, str]] = []
-    pending: dict[str, Candidate] = {}
-    unchanged: set[str] = set()
-    for root in paths:
-        if not root.exists():
-            raise UsageError(f"{root}: no such file or folder. Check the path.")
-        for path, state in _walk(os.path.realpath(root), skipped, ignored):
-            key = _printable(path)
-            if held.get(key) == (state.st_size, state.st_mtime_ns):
-                unchanged.add(key)
-            elif _says_fits(path, ignored):
-                pending[path] = Candidate(path, state.st_size, state.st_mtime_ns)
-    return Listing(tuple(pending.values()), len(unchanged), tuple(ignored))
-
-
-def scan(
-    pending: Sequence[Candidate],
-    *,
-    seen_utc: datetime,
-    known_hashes: AbstractSet[str] = frozenset(),
-    synonyms: Synonyms | None = None,
-    camera_sites: Mapping[str, Site] | None = None,
-    default_site: Site | None = None,
-    n_file: int = BATCH_FILE,
-) -> Iterator[Batch]:
-    """Read files and yield their rows in batches.
-
-    Parameters
-    ----------
-    pending
-        Files of a `Listing`.
-    seen_utc
-        Time noted in the rows.
-    known_hashes
-        Contents that table `frame` holds: a file with one of them gives a path, and no frame.
-    synonyms, camera_sites, default_site
-        As for `headers.normalise`.
-    n_file
-        Files of a batch.
-
-    Yields
-    ------
-    Rows with the columns of `FRAME_SCHEMA` (the instruments by name, to be numbered by
-    `instruments.assign_ids`), `PATH_SCHEMA` and `QUARANTINE_SCHEMA`. One bad file never stops
-    the others.
-    """
-    synonyms = synonyms or make_synonyms()
-    hashes = set(known_hashes)
-    for start in range(0, len(pending), n_file):
-        frames: list[dict[str, Any]] = []
-        paths: list[tuple[Any, ...]] = []
-        failures: list[tuple[Any, ...]] = []
-        for candidate in pending[start : start + n_file]:
-            where = (candidate.size_byte, candidate.mtime_ns)
-            try:
-                row = _read(candidate, hashes, synonyms, camera_sites, default_site)
-            except HeaderError as error:
-                failures.append((_printable(candidate.path), *where, str(error), seen_utc))
-                continue
-            except OSError as error:
-                reason = f"{candidate.path}: cannot be read: {error.strerror or error}."
-                where = (candidate.size_byte, _TRY_AGAIN_NS)
-                failures.append((_printable(candidate.path), *where, reason, seen_utc))
-                continue
-            paths.append((candidate.path, row["content_hash"], *where, seen_utc))
-            if len(row) > 1:
-                hashes.add(row["content_hash"])
-                frames.append(row)
-        yield Batch(
-            frame=pl.DataFrame(frames, schema=FRAME_SCHEMA),
-            path=pl.DataFrame(paths, schema=PATH_SCHEMA, orient="row"),
-            quarantine=pl.DataFrame(failures, schema=QUARANTINE_SCHEMA, orient="row"),
-            n_new=len(frames),
-            n_skipped=len(paths) - len(frames),
-            n_failed=len(failures),
+    listing = _list(current.warehouse, paths)
+    batches: list[Batch] = []
+    for batch, numbered in _read(current.warehouse, listing):
+        for path, reason in batch.quarantine.select("path", "reason").iter_rows():
+            current.fail(STEP, path, HeaderError(reason))
+        nights = numbered.frame["night"].unique().to_list()
+        current.store(
+            STEP,
+            {
+                "frame": numbered.frame,
+                "path": numbered.path,
+                "camera": numbered.camera,
+                "site": numbered.site,
+                "quarantine": batch.quarantine,
+            },
+            night=nights[0] if len(nights) == 1 else None,
+            # A mended file leaves quarantine, a damaged one loses its path.
+            replaces={
+                "quarantine": batch.path["path"].to_list(),
+                "path": batch.quarantine["path"].to_list(),
+            },
         )
+        batches.append(batch)
+    return _count(listing, batches)
 
 
-def _read(
-    candidate: Candidate,
-    hashes: AbstractSet[str],
-    synonyms: Synonyms,
-    camera_sites: Mapping[str, Site] | None,
-    default_site: Site | None,
-) -> dict[str, Any]:
-    """Return the frame's row, or only its hash if the content is known."""
-    path = Path(candidate.path)
-    if _printable(candidate.path) != candidate.path:
-        raise HeaderError(f"{_printable(candidate.path)}: the name is not UTF-8. Rename the file.")
-    with RawFile(path) as file:
-        if (file.size_byte, file.mtime_ns) != (candidate.size_byte, candidate.mtime_ns):
-            raise HeaderError(
-                f"{path}: changed since it was listed ({candidate.size_byte} bytes then, "
-                f"{file.size_byte} now). It is tried again by the next ingest."
-            )
-        image = find_image(file)
-        content_hash = file.content_hash()
-    if content_hash in hashes:
-        return {"content_hash": content_hash}
-    header = normalise(
-        image.header,
-        path_hint=candidate.path,
-        synonyms=synonyms,
-        camera_sites=camera_sites,
-        default_site=default_site,
+def preview(warehouse: Warehouse, paths: Sequence[Path]) -> tuple[Counts, pl.DataFrame]:
+    """Read what `catalogue` would take in, and change nothing.
+
+    Returns
+    -------
+    The counts, and the new frames with the columns of table `frame`.
+
+    Raises
+    ------
+    UsageError
+        If a path does not exist.
+    """
+    listing = _list(warehouse, paths)
+    read = list(_read(warehouse, listing))
+    with warehouse.reading() as con:
+        nothing = con.table("frame").limit(0).pl()
+    frames = pl.concat(
+        [nothing, *(numbered.frame.select(nothing.columns) for _, numbered in read)],
+        how="vertical_relaxed",
     )
-    row = {name: getattr(header, name) for name in _HEADER_COLUMNS}
-    return row | {
-        "content_hash": content_hash,
-        "size_byte": candidate.size_byte,
-        "hdu_index": image.hdu_index,
-        "n_x_pix": image.n_x_pix,
-        "n_y_pix": image.n_y_pix,
-    }
+    return _count(listing, [batch for batch, _ in read]), frames
 
 
-def _walk(
-    root: str, skipped: AbstractSet[str], ignored: list[tuple[str, str]]
-) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield regular files below a path in the order of their names, links not followed."""
-    if not os.path.isdir(root):
-        state = os.lstat(root)
-        if stat.S_ISREG(state.st_mode):
-            yield root, state
-        else:
-            ignored.append((_printable(root), "not a regular file"))
+def _list(warehouse: Warehouse, paths: Sequence[Path]) -> Listing:
+    with warehouse.reading() as con:
+        known = pl.concat(
+            [con.table(name).project(_UNCHANGED).pl() for name in ("path", "quarantine")]
+        )
+    own = (warehouse.masters, warehouse.packages, warehouse.reports)
+    return list_folders(paths, known, skip_folders=own)
+
+
+def _read(warehouse: Warehouse, listing: Listing) -> Iterator[tuple[Batch, Numbered]]:
+    """Read the files of a listing, and number their rows after those of the warehouse."""
+    if not listing.pending:
         return
-    folders = [root]
-    while folders:
-        folder = folders.pop()
-        try:
-            with os.scandir(folder) as entries:
-                listed = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            ignored.append((_printable(folder), f"the folder cannot be read: {error.strerror}"))
-            continue
-        below: list[str] = []
-        for entry in listed:
-            if entry.is_dir(follow_symlinks=False):
-                if entry.path not in skipped:
-                    below.append(entry.path)
-            elif entry.is_file(follow_symlinks=False):
-                try:
-                    yield entry.path, entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    ignored.append((_printable(entry.path), "vanished while the folder was read"))
-            elif _FITS_NAME.search(entry.name) or entry.is_symlink():
-                kind = "a link, not followed" if entry.is_symlink() else "not a regular file"
-                ignored.append((_printable(entry.path), kind))
-        folders += reversed(below)
+    config = warehouse.config
+    with warehouse.reading() as con:
+        known_frame = con.table("frame").project("frame_id, content_hash").pl()
+        known_camera = con.table("camera").pl()
+        known_site = con.table("site").pl()
+    batches = scan(
+        listing.pending,
+        seen_utc=datetime.now(UTC).replace(tzinfo=None),
+        known_hashes=set(known_frame["content_hash"]),
+        synonyms=make_synonyms(config.keywords),
+        camera_sites={
+            name: _site(camera.site) for name, camera in config.camera.items() if camera.site
+        },
+        default_site=_site(config.site) if config.site else None,
+    )
+    for batch in batches:
+        numbered = assign_ids(
+            batch.frame,
+            batch.path,
+            known_frame=known_frame,
+            known_camera=known_camera,
+            known_site=known_site,
+        )
+        known_frame = pl.concat([known_frame, numbered.frame.select("frame_id", "content_hash")])
+        known_camera = _replaced(known_camera, numbered.camera, "camera_id")
+        known_site = _replaced(known_site, numbered.site, "site_id")
+        yield batch, numbered
 
 
-def _says_fits(path: str, ignored: list[tuple[str, str]]) -> bool:
-    if _FITS_NAME.search(path):
-        return True
-    try:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags)
-    except OSError as error:
-        ignored.append((_printable(path), f"cannot be read: {error.strerror}"))
-        return False
-    try:
-        return _FITS_START.match(os.read(descriptor, _FIRST_BYTE)) is not None
-    finally:
-        os.close(descriptor)
+def _replaced(known: pl.DataFrame, rows: pl.DataFrame, key: str) -> pl.DataFrame:
+    return pl.concat([known.join(rows, on=key, how="anti"), rows.select(known.columns)])
 
 
-def _printable(path: str) -> str:
-    """Return a path as text that any table can hold: bytes outside UTF-8 are written as \\x.."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+def _site(config: SiteConfig) -> Site:
+    return Site(
+        latitude_deg=config.latitude_deg,
+        longitude_deg=(config.longitude_deg + 180) % 360 - 180,
+        elevation_m=config.elevation_m,
+        site_name=config.name,
+    )
+
+
+def _count(listing: Listing, batches: list[Batch]) -> Counts:
+    return Counts(
+        n_seen=listing.n_seen,
+        n_new=sum(batch.n_new for batch in batches),
+        n_skipped=listing.n_unchanged + sum(batch.n_skipped for batch in batches),
+        n_failed=sum(batch.n_failed for batch in batches),
+        ignored=listing.ignored,
+    )

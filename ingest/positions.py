@@ -202,9 +202,8 @@ def _sidereal_longitudes(
         found.append((_wrapped(local_deg - greenwich_deg), card.keyword))
         if times.zone_h:
             by_local_clock_deg = greenwich_deg + 15.041068 * times.zone_h
-            found.append(
-                (_wrapped(local_deg - by_local_clock_deg), f"{card.keyword} of local time")
-            )
+            by_local_deg = _wrapped(local_deg - by_local_clock_deg)
+            found.append((by_local_deg, f"{card.keyword} of local time"))
     for card in quantities.cards("hour_angle") if pointing is not None else ():
         hour_angle_deg = _angle(quantities, card, 15.0)
         if hour_angle_deg is not None and pointing is not None:
@@ -272,9 +271,8 @@ def celestial_scale(quantities: Quantities) -> Found | None:
     area = abs(matrix[0] * matrix[3] - matrix[1] * matrix[2])
     scale = math.sqrt(area) * 3600
     low, high = quantities.synonyms.ranges["scale_arcsec_per_pix"]
-    if not (
-        low <= scale <= high and 0.5 < x_scale / y_scale < 2 and area > 0.5 * x_scale * y_scale
-    ):
+    is_alike = 0.5 * y_scale < x_scale < 2 * y_scale and area > 0.5 * x_scale * y_scale
+    if not (is_alike and low <= scale <= high):
         quantities.issues.append(f"the WCS is not plausible: {scale:g} arcsec/pix")
         return None
     return Found(scale, "WCS")

@@ -133,7 +133,9 @@ def _keywords(key: str, value: object) -> list[str]:
 
 @functools.cache
 def _shipped() -> dict[str, Any]:
-    text = resources.files(__package__).joinpath("keywords.toml").read_text(encoding="utf-8")
+    text = (
+        resources.files("starmuster.ingest").joinpath("keywords.toml").read_text(encoding="utf-8")
+    )
     return tomllib.loads(text)
 
 
@@ -268,19 +270,21 @@ class Quantities:
         if units is None:
             return value
         if unit not in units:
-            unit = next(
-                (
-                    name
-                    for name, word in _UNIT_WORDS
-                    if name in units and word.search(card.comment or "")
-                ),
-                self.synonyms.units.get(card.keyword, ""),
-            )
+            unit = _unit_said(card.comment, units) or self.synonyms.units.get(card.keyword, "")
         if dimension == "degc" and unit in ("", "C") and value > _KELVIN_ABOVE:
             self.issues.append(f"{card.keyword} = {card.text} is taken as kelvin")
             unit = "K"
         factor, offset = units.get(unit, (1.0, 0.0))
         return value * factor + offset
+
+
+def _unit_said(comment: str | None, units: Mapping[str, tuple[float, float]]) -> str | None:
+    """Return the first of these units that a comment names."""
+    if not comment:
+        return None
+    return next(
+        (name for name, word in _UNIT_WORDS if name in units and word.search(comment)), None
+    )
 
 
 def plain_number(card: Card) -> tuple[float | None, str]:
