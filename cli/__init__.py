@@ -22,7 +22,9 @@ from . import answering, housekeeping, ingesting
 from .session import SESSION
 
 USAGE = (ConfigError, NotFoundError, QueryError, UsageError, VersionError)
-EPILOGUE = "Exit status: 0 done, 1 something failed (see table `failure`), 2 usage or configuration."
+EPILOGUE = (
+    "Exit status: 0 done, 1 something failed (see table `failure`), 2 usage or configuration."
+)
 
 app = App(
     name="starmuster",

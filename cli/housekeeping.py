@@ -34,7 +34,9 @@ def init(folder: Path | None = None, /) -> None:
     warehouse = Warehouse.create(folder or find_folder(SESSION.folder), wait_s=SESSION.wait_s)
     if SESSION.as_json:
         SESSION.answer({"warehouse": str(warehouse.folder)})
-    SESSION.tell(f"warehouse at {warehouse.folder}; settings in {warehouse.folder.name}/starmuster.toml")
+    SESSION.tell(
+        f"warehouse at {warehouse.folder}; settings in {warehouse.folder.name}/starmuster.toml"
+    )
 
 
 def status() -> None:

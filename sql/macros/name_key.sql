@@ -1,3 +1,3 @@
--- A name as it is compared: lower case, no blanks or separators; HAT-P-32 b is hatp32b.
+-- A name as it is compared: lower case, letters, digits and + only; HAT-P-32 b is hatp32b.
 create or replace macro name_key(given) as
-    lower(regexp_replace(given, '[\s_\-]+', '', 'g'));
+    regexp_replace(lower(given), '[^\pL\pN+]', '', 'g');

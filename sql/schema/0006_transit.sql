@@ -14,13 +14,13 @@ create table planet (
     mid_err_d double,                   -- unit=d
     time_system varchar not null,       -- as given: BJD_TDB, or assumed
     radius_ratio double,                -- planet over star
-    radius_ratio_err double,            --
+    radius_ratio_err double,            -- 1-sigma
     a_over_r double,                    -- semi-major axis over stellar radius
-    a_over_r_err double,                --
+    a_over_r_err double,                -- 1-sigma
     inclination_deg double,             -- unit=deg
     inclination_err_deg double,         -- unit=deg
-    impact_parameter double,            --
-    eccentricity double,                --
+    impact_parameter double,            -- of the transit, stellar radii
+    eccentricity double,                -- of the orbit
     omega_deg double,                   -- unit=deg; argument of periastron of the star
     depth double,                       -- relative flux, as published
     duration_h double,                  -- unit=h; first to fourth contact, as published
@@ -72,9 +72,9 @@ create table transit_fit (
     mid_bjd_tdb double,                 -- unit=d; ucd=time.epoch
     mid_err_d double,                   -- unit=d
     radius_ratio double,                -- planet over star
-    radius_ratio_err double,            --
+    radius_ratio_err double,            -- 1-sigma
     depth double,                       -- largest flux loss of the model
-    depth_err double,                   --
+    depth_err double,                   -- 1-sigma
     duration_h double,                  -- unit=h; first to fourth contact
     duration_err_h double,              -- unit=h
     o_minus_c_min double,               -- unit=min; observed minus predicted mid-transit

@@ -1,24 +1,37 @@
 -- The best masters for a frame, by rule: same camera, binning, size, gain and offset setting and
--- read-out mode; never another telescope's. Bias: nearest night. Dark: same exposure before any
--- other (which must be scalable), nearest temperature, exposure, night. Flat: same band, nearest
--- night. Limits come from the configuration. One row per frame of a known type.
+-- read-out mode; never another telescope's. Bias: nearest night. Dark: same exposure (within 2 %)
+-- before any other (which must be scalable), nearest temperature (unknown ones last), exposure,
+-- night. Flat: same band, nearest night. Limits come from table setting. One row per frame of a
+-- known type.
+-- column bias_master_id: table master; null: none matched, or none needed
+-- column dark_master_id: table master; null: none matched, or none needed
+-- column flat_master_id: table master; null: none matched, or none needed
+-- column dark_scale: exposure of the frame over that of the dark; null: not scaled
+-- column reason: in words what would be used, what is missing and why
 create or replace view calibration_choice as
 with rule as (
     select
         max("value") filter (setting_name = 'masters.max_days')::double as max_days,
         max("value") filter (setting_name = 'masters.max_dark_kelvin')::double as max_kelvin,
-        max("value") filter (setting_name = 'masters.scale_darks') = 'true' as scale_darks
+        max("value") filter (setting_name = 'masters.scale_darks')::boolean as scale_darks
     from setting
 ),
 
-candidate as (
+matched as (
     select
         frame.frame_id,
         frame.frame_type,
-        master.*,
+        master.master_id,
+        master.kind,
+        master.night,
+        master.exposure_s,
+        master.is_bias_subtracted,
         abs(master.night - frame.night) as days,
         frame.sensor_degc - master.sensor_degc as kelvin,
-        frame.exposure_s / nullif(master.exposure_s, 0) as exposure_ratio,
+        case
+            when frame.exposure_s > 0 and master.exposure_s > 0
+                then frame.exposure_s / master.exposure_s
+        end as exposure_ratio
     from frame
     join master on
         master.camera_id = frame.camera_id
@@ -30,20 +43,17 @@ candidate as (
         and master.offset_setting is not distinct from frame.offset_setting
         and master.readout_mode is not distinct from frame.readout_mode
         and (master.kind <> 'flat' or master.band is not distinct from frame.band)
+    where frame.frame_type is not null
+),
+
+candidate as (
+    select
+        matched.*,
+        -- null without exposure times: such a dark fits nothing
+        case when exposure_ratio > 0 then abs(ln(exposure_ratio)) end as stretch
+    from matched
     cross join rule
-    where
-        frame.frame_type is not null
-        and abs(master.night - frame.night) <= rule.max_days
-        and (
-            master.kind <> 'dark'
-            or (
-                abs(coalesce(frame.sensor_degc - master.sensor_degc, 0)) <= rule.max_kelvin
-                and (
-                    abs(ln(frame.exposure_s / nullif(master.exposure_s, 0))) < 0.02
-                    or (rule.scale_darks and master.is_bias_subtracted)
-                )
-            )
-        )
+    where days <= rule.max_days
 ),
 
 bias as (
@@ -60,13 +70,19 @@ dark as (
         frame_id,
         first(
             candidate order by
-                abs(ln(exposure_ratio)) >= 0.02,
-                round(abs(coalesce(kelvin, 0))),
-                round(abs(ln(exposure_ratio)), 2),
+                stretch >= 0.02,
+                kelvin is null,
+                round(abs(kelvin)),
+                round(stretch, 2),
                 days, night, master_id
         ) as pick
     from candidate
-    where kind = 'dark' and frame_type not in ('bias', 'dark')
+    cross join rule
+    where
+        kind = 'dark'
+        and frame_type in ('light', 'flat')
+        and abs(coalesce(kelvin, 0)) <= rule.max_kelvin
+        and (stretch < 0.02 or (stretch >= 0.02 and rule.scale_darks and is_bias_subtracted))
     group by frame_id
 ),
 
@@ -84,9 +100,7 @@ select
     bias.pick.master_id as bias_master_id,
     dark.pick.master_id as dark_master_id,
     flat.pick.master_id as flat_master_id,
-    case
-        when abs(ln(dark.pick.exposure_ratio)) >= 0.02 then dark.pick.exposure_ratio
-    end as dark_scale,
+    case when dark.pick.stretch >= 0.02 then dark.pick.exposure_ratio end as dark_scale,
     dark.pick.days::double as dark_days,
     dark.pick.kelvin as dark_kelvin,
     flat.pick.days::double as flat_days,
@@ -98,9 +112,9 @@ select
             when bias.pick.days > 0 then printf('bias of %d nights away', bias.pick.days)
         end,
         case
-            when frame.frame_type in ('bias', 'dark') then null
+            when frame.frame_type not in ('light', 'flat') then null
             when dark.pick.master_id is null then 'no dark of this camera, setting and temperature'
-            when abs(ln(dark.pick.exposure_ratio)) >= 0.02
+            when dark.pick.stretch >= 0.02
                 then printf('dark of %g s scaled', dark.pick.exposure_s)
             when dark.pick.days > 0 then printf('dark of %d nights away', dark.pick.days)
         end,

@@ -1,5 +1,5 @@
 -- Flux of a target over its ensemble of comparison stars, each star first divided by its own mean
--- over the frames where it is clean, so that a missing star makes no step. Mean one per night,
+-- over the frames where it is clean, so that a missing star makes no step. Median one per night,
 -- band and aperture. One row per frame, target and aperture that has stored comparison stars.
 -- requires: light_curve
 -- column n_comparison: comparison stars with a clean flux in this frame
@@ -48,10 +48,10 @@ ratio as (
         ensemble.n_comparison,
         ensemble.ensemble_flux,
         light_curve.flux_adu / ensemble.ensemble_flux as ratio_adu,
-        abs(light_curve.flux_adu / ensemble.ensemble_flux) * sqrt(
-            pow(light_curve.flux_err_adu / light_curve.flux_adu, 2)
-            + pow(ensemble.ensemble_flux_err / ensemble.ensemble_flux, 2)
-        ) as ratio_err_adu
+        sqrt(
+            pow(light_curve.flux_err_adu, 2)
+            + pow(light_curve.flux_adu / ensemble_flux * ensemble_flux_err, 2)
+        ) / ensemble_flux as ratio_err_adu
     from light_curve
     join ensemble using (source_id, aperture_id, frame_id)
 )

@@ -1,6 +1,13 @@
 -- Instrumental light curve with times, airmass and errors. One row per frame, source and aperture.
 -- requires: frame_noise
 -- requires: star
+-- column source_id: table source
+-- column field_id: table field
+-- column flux_adu: unit=adu; ucd=phot.flux; within the aperture, sky subtracted
+-- column x_pix: unit=pix; ucd=pos.cartesian.x;instr.det; in the frame, 0-based
+-- column y_pix: unit=pix; ucd=pos.cartesian.y;instr.det; in the frame, 0-based
+-- column sky_rms_adu: unit=adu; scatter of one sky pixel of the annulus
+-- column fwhm_pix: unit=pix; of the star in this frame; null if too faint
 -- column mid_jd_utc: unit=d; ucd=time.epoch; Julian date of the middle of the exposure, UTC
 -- column mid_bjd_tdb: unit=d; ucd=time.epoch; barycentric Julian date, TDB, for the position of the star
 -- column position_source: whose position was used for it: source, host (of the planet), field
@@ -32,9 +39,9 @@ with placed as (
             )
         ) / 86400 as mid_bjd_tdb,
         vantage.is_geocentric,
-        degrees(asin(least(1.0, along(
+        altitude_of(along(
             vantage.zenith_x, vantage.zenith_y, vantage.zenith_z, star.ra_deg, star.dec_deg
-        )))) as altitude_deg,
+        )) as altitude_deg,
         star.position_source,
         measurement.x_pix,
         measurement.y_pix,
@@ -49,7 +56,7 @@ with placed as (
         frame_noise.gain_source,
         camera.aperture_m,
         site.elevation_m,
-        flat.noise_adu as flat_noise
+        flat.noise_adu / nullif(flat.level_adu, 0) as flat_noise
     from measurement
     join frame using (frame_id)
     join camera using (camera_id)

@@ -1,0 +1,204 @@
+"""The step that gives a field its reference frame, its place on the sky and its stars."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+from astropy import units as u
+from cdshealpix.nested import lonlat_to_healpix
+
+from ...errors import RegistrationError, StarmusterError
+from ...warehouse.runs import Run
+from ..astrometry import SkyMap, header_sky_map, wcs_row
+from ..flags import Flag
+from ..pool import run_tasks
+from ..solver import find_solver, solve_field
+from .lights import failed_products, light_tasks
+from .worker import Inspection, LightTask, inspect_light
+
+HEALPIX_ORDER = 29
+SHARE_OF_BEST = 0.5  # a frame with a WCS is taken before one with twice its stars
+
+
+def make_references(run: Run, *, jobs: int, say: Callable[[str], None]) -> int:
+    """Choose, solve and search the reference frame of every field that has none.
+
+    Some frames spread over the night are looked at; the one with most stars is taken, one with a
+    trustworthy WCS before others. A field none of whose frames shows stars is left for later.
+
+    Returns
+    -------
+    Number of frames that were found to be no reference.
+    """
+    with run.warehouse.reading() as con:
+        pending = con.table("pending_reference").order("field_id, mid_utc, frame_id").pl()
+    n_failed = 0
+    for (field_id,), frames in pending.group_by("field_id", maintain_order=True):
+        n_failed += _make_reference(run, int(str(field_id)), frames, jobs=jobs, say=say)
+    return n_failed
+
+
+def _make_reference(
+    run: Run, field_id: int, frames: pl.DataFrame, *, jobs: int, say: Callable[[str], None]
+) -> int:
+    n_candidate = run.warehouse.config.detection.reference_candidates
+    failed: list[LightTask] = []
+    for picked in _spread(frames, n_candidate):
+        chosen = picked.select(
+            "frame_id", "field_id", recipe=pl.lit(run.warehouse.config.detection.fingerprint())
+        )
+        found: list[tuple[LightTask, Inspection]] = []
+        tasks = light_tasks(run.warehouse, chosen)
+        for outcome in run_tasks(inspect_light, tasks, jobs=min(jobs, len(tasks))):
+            if outcome.result is not None and outcome.result.stars.height >= _least(run):
+                found.append((outcome.task, outcome.result))
+                continue
+            failed.append(outcome.task)
+            error = outcome.error
+            if not isinstance(error, StarmusterError):
+                n_star = 0 if outcome.result is None else outcome.result.stars.height
+                seen = f"{n_star} stars" if error is None else f"{type(error).__name__}: {error}"
+                error = RegistrationError(
+                    f"{outcome.task.path}: {seen}; a reference needs {_least(run)} stars or more. "
+                    f"Clouds, a closed dome, or a wrong exposure?"
+                )
+            run.fail("reference", str(outcome.task.path), error, frame_id=outcome.task.frame_id)
+        if found:
+            _store_reference(run, field_id, *_best(found), failed=failed, say=say)
+            return 0
+    run.store("reference", {"product": failed_products(failed, "reference")})
+    say(f"field {field_id}: no frame shows enough stars for a reference")
+    return len(failed)
+
+
+def _least(run: Run) -> int:
+    return run.warehouse.config.registration.min_star
+
+
+def _spread(frames: pl.DataFrame, n_candidate: int):
+    """Yield the frames in portions, each spread over the time that is left."""
+    left = frames
+    while not left.is_empty():
+        where = np.unique(np.linspace(0, left.height - 1, min(n_candidate, left.height)).round())
+        picked = left[where.astype(int).tolist()]
+        yield picked
+        left = left.join(picked.select("frame_id"), on="frame_id", how="anti")
+
+
+def _best(
+    found: list[tuple[LightTask, Inspection]],
+) -> tuple[LightTask, Inspection, SkyMap | None]:
+    """Take the frame with most stars; one with a trustworthy WCS before others."""
+    maps = {task.frame_id: _trusted(task) for task, _ in found}
+    most = max(inspection.stars.height for _, inspection in found)
+
+    def worth(pair: tuple[LightTask, Inspection]) -> tuple[bool, int]:
+        task, inspection = pair
+        has_wcs = maps[task.frame_id] is not None
+        return has_wcs and inspection.stars.height >= SHARE_OF_BEST * most, inspection.stars.height
+
+    task, inspection = max(found, key=worth)
+    return task, inspection, maps[task.frame_id]
+
+
+def _trusted(task: LightTask) -> SkyMap | None:
+    judged = header_sky_map(
+        json.loads(task.header),
+        task.shape[1],
+        task.shape[0],
+        scale_hint=task.scale_arcsec_per_pix,
+    )
+    return judged.sky_map
+
+
+def _store_reference(
+    run: Run,
+    field_id: int,
+    task: LightTask,
+    inspection: Inspection,
+    sky_map: SkyMap | None,
+    *,
+    failed: list[LightTask],
+    say: Callable[[str], None],
+) -> None:
+    stars = inspection.stars.filter((pl.col("flags") & int(Flag.BAD_PIXEL)) == 0)
+    tables: dict[str, pl.DataFrame] = {}
+    if sky_map is not None:
+        tables["wcs"] = wcs_row(sky_map, method="header")
+    else:
+        sky_map, row = _solve(run, task, stars, say=say)
+        if row is not None:
+            tables["wcs"] = row
+    if "wcs" in tables:
+        tables["wcs"] = tables["wcs"].with_columns(pl.lit(task.frame_id).alias("frame_id"))
+    tables["source"] = _sources(run, field_id, task, stars, sky_map)
+    tables["field"] = _field(run, field_id, task, tables.get("wcs"))
+    if failed:
+        tables["product"] = failed_products(failed, "reference")
+    run.store("reference", tables)
+    where = "on the sky" if sky_map is not None else "in its own pixels, without a sky solution"
+    say(f"field {field_id}: {stars.height} stars on {task.path.name}, {where}")
+
+
+def _solve(run: Run, task: LightTask, stars: pl.DataFrame, *, say: Callable[[str], None]):
+    settings = run.warehouse.config.registration
+    if not settings.solve or find_solver() is None:
+        return None, None
+    try:
+        solution = solve_field(
+            stars,
+            n_x_pix=task.shape[1],
+            n_y_pix=task.shape[0],
+            scale_hint_arcsec_per_pix=task.scale_arcsec_per_pix,
+            ra_hint_deg=task.ra_deg,
+            dec_hint_deg=task.dec_deg,
+            timeout_s=settings.solve_timeout_s,
+        )
+    except RegistrationError as error:
+        run.fail("astrometry", str(task.path), error, frame_id=task.frame_id)
+        say(f"no sky solution: {error}")
+        return None, None
+    row = wcs_row(
+        solution.sky_map,
+        method="solve-field",
+        n_star=solution.n_star,
+        rms_arcsec=solution.rms_arcsec,
+    )
+    return solution.sky_map, row
+
+
+def _sources(
+    run: Run, field_id: int, task: LightTask, stars: pl.DataFrame, sky_map: SkyMap | None
+) -> pl.DataFrame:
+    first = run.next_id("source")
+    rows = stars.select("x_pix", "y_pix", "flux_adu", "fwhm_pix", "flags").with_columns(
+        source_id=pl.int_range(first, first + stars.height, dtype=pl.Int32),
+        field_id=pl.lit(field_id),
+        first_frame_id=pl.lit(task.frame_id),
+    )
+    if sky_map is None:
+        return rows
+    ra_deg, dec_deg = sky_map.sky_positions(stars["x_pix"], stars["y_pix"])
+    cell = lonlat_to_healpix(ra_deg * u.deg, dec_deg * u.deg, HEALPIX_ORDER)
+    return rows.with_columns(
+        ra_deg=pl.Series(ra_deg).fill_nan(None),
+        dec_deg=pl.Series(dec_deg).fill_nan(None),
+        healpix=pl.Series(np.asarray(cell).astype(np.int64)),
+    )
+
+
+def _field(run: Run, field_id: int, task: LightTask, wcs: pl.DataFrame | None) -> pl.DataFrame:
+    with run.warehouse.reading() as con:
+        row = con.table("field").filter(f"field_id = {int(field_id)}").pl()
+    scale, source = task.scale_arcsec_per_pix, "header"
+    if wcs is not None:
+        scale, source = wcs["scale_arcsec_per_pix"][0], "wcs"
+    elif scale is None:
+        source = "none"
+    return row.with_columns(
+        reference_frame_id=pl.lit(task.frame_id),
+        is_on_sky=pl.lit(wcs is not None),
+        scale_arcsec_per_pix=pl.lit(scale, pl.Float64),
+        scale_source=pl.lit(source),
+    )

@@ -1,0 +1,328 @@
+"""One light frame from its file to rows: what a worker process does."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ...errors import PhotometryError, RegistrationError
+from ...warehouse import packages
+from ...warehouse.config import Config
+from ..astrometry import SkyMap, header_sky_map, wcs_row
+from ..background import Background, mesh_background
+from ..calibrate import calibrate, estimate_saturation_adu
+from ..detection import detect, frame_quality
+from ..flags import Flag
+from ..photometry import Photometry, forced_photometry
+from ..pixels import read_pixels
+from ..registration import (
+    Registration,
+    apply_registration,
+    identity_registration,
+    registration_from_map,
+    registration_row,
+)
+from ..starmatch import register
+from .masters import read_master
+
+FALLBACK_FWHM_PIX = 3.0  # for the radii of a frame without any star to measure
+
+
+@dataclass(frozen=True, slots=True)
+class MasterFile:
+    """A master on disk."""
+
+    path: Path
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFile:
+    """A field for workers: its stars are in a Parquet file, the rest is here."""
+
+    field_id: int
+    reference_frame_id: int
+    stars: Path
+    n_x_pix: int
+    n_y_pix: int
+    cards: str | None
+    scale_arcsec_per_pix: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LightTask:
+    """Everything a worker must know of a light frame."""
+
+    frame_id: int
+    path: Path
+    hdu_index: int
+    shape: tuple[int, int]
+    header: str
+    scale_arcsec_per_pix: float | None
+    ra_deg: float | None
+    dec_deg: float | None
+    calibration: dict[str, Any]
+    bias: MasterFile | None
+    dark: MasterFile | None
+    flat: MasterFile | None
+    dark_is_bias_subtracted: bool
+    saturation_adu: float | None
+    config: Config
+    recipe: str
+    night: Any = None
+    field: FieldFile | None = None
+    apertures: tuple[tuple[int, str, float], ...] = ()
+    parts: Path | None = None
+
+    @property
+    def key(self) -> str:
+        """Hash of all that decides the rows: a part under this name need not be made again."""
+        text = f"{self.frame_id}/{self.recipe}/{self.field}"
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What one look at a frame tells: its stars and its quality."""
+
+    frame_id: int
+    stars: pl.DataFrame
+    quality: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A frame in memory: raw and calibrated pixels, mask (bits of `Flag`), sky, stars."""
+
+    raw: NDArray[Any]
+    data_adu: NDArray[np.float32]
+    mask: NDArray[np.uint8]
+    background: Background
+    stars: pl.DataFrame
+    quality: pl.DataFrame
+
+
+def inspect_light(task: LightTask) -> Inspection:
+    """Calibrate a frame and find its stars."""
+    seen = _see(task)
+    return Inspection(task.frame_id, seen.stars, seen.quality)
+
+
+def measure_light(task: LightTask) -> Path:
+    """Measure all stars of a field on one frame; return the package of rows that was left.
+
+    Raises
+    ------
+    StarmusterError
+        The frame cannot be read, calibrated, registered or measured.
+    """
+    if task.field is None or task.parts is None:
+        raise PhotometryError(f"{task.path}: no field given.")
+    part = task.parts / task.key
+    if (part / "manifest.json").is_file():
+        return part
+    seen = _see(task)
+    sky_map = header_sky_map(
+        json.loads(task.header), task.shape[1], task.shape[0], scale_hint=task.scale_arcsec_per_pix
+    ).sky_map
+    field_stars = read_field_stars(task.field.stars)
+    registration, method = _register(task, task.field, field_stars, seen.stars, sky_map)
+    photometry = _photometry(task, task.field, field_stars, registration, seen)
+    if photometry.measurement.is_empty():
+        raise RegistrationError(
+            f"{task.path}: none of the {field_stars.height} stars of its field lies on the frame."
+        )
+    extra = Flag.UNVERIFIED_WCS if method == "wcs" else Flag(0)
+    tables = {
+        "frame_quality": seen.quality.with_columns(pl.col("flags") | int(extra)),
+        "registration": registration_row(
+            registration, method=method, n_x_pix=task.field.n_x_pix, n_y_pix=task.field.n_y_pix
+        ).with_columns(field_id=pl.lit(task.field.field_id)),
+        "calibration": pl.DataFrame([task.calibration], infer_schema_length=None),
+        "measurement": photometry.measurement,
+        "aperture_flux": photometry.aperture_flux,
+        "product": pl.DataFrame(
+            {"step": ["photometry"], "recipe": [task.recipe], "state": ["done"]}
+        ),
+    }
+    on_sky = _sky_solution(task, task.field, field_stars, registration, sky_map)
+    if on_sky is not None:
+        tables["wcs"] = on_sky
+    rows = {
+        name: frame.with_columns(pl.lit(task.frame_id, pl.Int32).alias("frame_id"))
+        for name, frame in tables.items()
+    }
+    return packages.write(task.parts, task.key, rows, step="photometry")
+
+
+@lru_cache(maxsize=4)
+def read_field_stars(path: Path) -> pl.DataFrame:
+    """Read the stars of a field: source_id, x_pix, y_pix, flux_adu, ra_deg, dec_deg, flags."""
+    return pl.read_parquet(path)
+
+
+def _see(task: LightTask) -> Seen:
+    raw = read_pixels(task.path, task.hdu_index, shape=task.shape)
+    saturation_adu, source = task.saturation_adu, "configuration"
+    if saturation_adu is None:
+        saturation_adu = estimate_saturation_adu(raw)
+        source = "none" if saturation_adu is None else "pixels"
+    calibrated = calibrate(
+        raw,
+        bias=_master(task.bias),
+        dark=_master(task.dark),
+        flat=_master(task.flat),
+        dark_is_bias_subtracted=task.dark_is_bias_subtracted,
+        dark_scale=task.calibration["dark_scale"] or 1.0,
+        saturation_adu=saturation_adu,
+        name=str(task.path),
+    )
+    data, mask = calibrated.data_adu, calibrated.mask
+    settings = task.config.detection
+    background = mesh_background(data, mask=mask, mesh_pix=settings.mesh_pix)
+    stars = detect(
+        data,
+        background=background,
+        mask=mask,
+        threshold_sigma=settings.threshold_sigma,
+    ).head(settings.max_source)
+    quality = frame_quality(
+        stars,
+        background,
+        mask=mask,
+        saturation_adu=saturation_adu,
+        saturation_source=source,
+        flags=int(calibration_flags(task.calibration)),
+    )
+    return Seen(raw, data, mask, background, stars, quality)
+
+
+def calibration_flags(calibration: dict[str, Any]) -> Flag:
+    """Return the flags that a frame's calibration gives all its measurements."""
+    missing = {
+        "bias_master_id": Flag.NO_BIAS,
+        "dark_master_id": Flag.NO_DARK,
+        "flat_master_id": Flag.NO_FLAT,
+    }
+    flags = Flag(0)
+    for name, flag in missing.items():
+        if calibration[name] is None:
+            flags |= flag
+    return flags | Flag.SCALED_DARK if calibration["dark_scale"] is not None else flags
+
+
+def _master(master: MasterFile | None):
+    return None if master is None else read_master(master.path, master.checksum)
+
+
+def _register(
+    task: LightTask,
+    field: FieldFile,
+    field_stars: pl.DataFrame,
+    stars: pl.DataFrame,
+    sky_map: SkyMap | None,
+) -> tuple[Registration, str]:
+    """Lay the frame on its field: by WCS and stars, by stars, or by a trusted WCS alone."""
+    if task.frame_id == field.reference_frame_id:
+        return identity_registration(), "reference"
+    guess = _guess(field, sky_map)
+    brightest = field_stars.sort("flux_adu", descending=True).head(
+        task.config.registration.max_star
+    )
+    try:
+        found = register(brightest, stars.head(task.config.registration.max_star), guess=guess)
+    except RegistrationError as error:
+        if guess is not None:
+            return guess, "wcs"
+        raise RegistrationError(f"{task.path}: {error}") from error
+    return found, "stars" if guess is None else "wcs and stars"
+
+
+def _guess(field: FieldFile, sky_map: SkyMap | None) -> Registration | None:
+    if sky_map is None or field.cards is None:
+        return None
+    reference = SkyMap.from_cards(field.cards)
+    try:
+        return registration_from_map(
+            lambda x, y: sky_map.pixel_positions(*reference.sky_positions(x, y)),
+            field.n_x_pix,
+            field.n_y_pix,
+        )
+    except RegistrationError:
+        return None  # the header's WCS points elsewhere: the stars must tell
+
+
+def _photometry(
+    task: LightTask,
+    field: FieldFile,
+    field_stars: pl.DataFrame,
+    registration: Registration,
+    seen: Seen,
+) -> Photometry:
+    settings = task.config.photometry
+    fwhm_pix = seen.quality["fwhm_pix"][0] or FALLBACK_FWHM_PIX
+    scale = _frame_scale(field, registration)
+    inner_pix = max(settings.annulus_inner_fwhm * fwhm_pix, settings.annulus_inner_min_pix)
+    radii = _radii(task.apertures, fwhm_pix=fwhm_pix, scale_arcsec_per_pix=scale)
+    inner_pix = max([inner_pix, *(radius + 1 for radius in radii.values())])
+    outer_pix = max(
+        inner_pix + settings.annulus_width_fwhm * fwhm_pix,
+        float(np.sqrt(inner_pix**2 + settings.annulus_min_area_pix / np.pi)),
+    )
+    x, y = apply_registration(registration, field_stars["x_pix"], field_stars["y_pix"])
+    return forced_photometry(
+        seen.data_adu,
+        field_stars.select("source_id", "flux_adu").with_columns(
+            x_pix=pl.Series(x), y_pix=pl.Series(y)
+        ),
+        apertures=radii,
+        annulus_inner_pix=inner_pix,
+        annulus_outer_pix=outer_pix,
+        fwhm_pix=fwhm_pix,
+        mask=seen.mask,
+        raw=seen.raw,
+    )
+
+
+def _frame_scale(field: FieldFile, registration: Registration) -> float | None:
+    """Return the scale of this frame: the field's, over the stretch from field to frame."""
+    if field.scale_arcsec_per_pix is None:
+        return None
+    (_, a, b), (_, c, d) = registration.x_coefficient[:3], registration.y_coefficient[:3]
+    return field.scale_arcsec_per_pix / float(np.sqrt(abs(a * d - b * c)))
+
+
+def _radii(apertures, *, fwhm_pix: float, scale_arcsec_per_pix: float | None) -> dict[int, float]:
+    """Return the radii in pixels: arcsec where the scale is known, else pix; FWHM always."""
+    unit = {"fwhm": fwhm_pix}
+    if scale_arcsec_per_pix is None:
+        unit["pix"] = 1.0
+    else:
+        unit["arcsec"] = 1 / scale_arcsec_per_pix
+    radii = {number: radius * unit[kind] for number, kind, radius in apertures if kind in unit}
+    return dict(sorted(radii.items(), key=lambda item: item[1]))
+
+
+def _sky_solution(
+    task: LightTask,
+    field: FieldFile,
+    field_stars: pl.DataFrame,
+    registration: Registration,
+    sky_map: SkyMap | None,
+) -> pl.DataFrame | None:
+    """Return the row of table wcs: of the reference, of the header, or carried over by stars."""
+    if field.cards is None:
+        return None
+    if task.frame_id == field.reference_frame_id:
+        return None  # stored with the field
+    if sky_map is not None:
+        return wcs_row(sky_map, method="header")
+    reference = SkyMap.from_cards(field.cards)
+    carried = reference.carried_over(registration, n_x_pix=task.shape[1], n_y_pix=task.shape[0])
+    return None if carried is None else wcs_row(carried, method="field")
