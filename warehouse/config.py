@@ -5,7 +5,7 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,9 +13,11 @@ from ..errors import ConfigError
 
 FILE_NAME = "starmuster.toml"
 
+Radii = tuple[Annotated[float, Field(gt=0)], ...]
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def fingerprint(self) -> str:
         """Return a short hash of all values: what was made with them carries it."""
@@ -74,9 +76,9 @@ class Registration(_Section):
 class Photometry(_Section):
     """What is measured of each star. The word aperture means a radius everywhere."""
 
-    apertures_arcsec: tuple[float, ...] = (4.0, 6.0, 8.0, 10.0)
-    apertures_pix: tuple[float, ...] = (3.0, 4.0, 5.0, 6.0, 8.0)
-    apertures_fwhm: tuple[float, ...] = (1.0, 1.5, 2.0, 2.5)
+    apertures_arcsec: Radii = (4.0, 6.0, 8.0, 10.0)
+    apertures_pix: Radii = (3.0, 4.0, 5.0, 6.0, 8.0)
+    apertures_fwhm: Radii = (1.0, 1.5, 2.0, 2.5)
     annulus_inner_fwhm: float = Field(default=4.0, gt=0)
     annulus_width_fwhm: float = Field(default=3.0, gt=0)
     annulus_inner_min_pix: float = Field(default=8.0, gt=0)
@@ -114,31 +116,58 @@ def read_config(path: Path) -> Config:
     """
     try:
         return Config.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}. Mend the line; it must be TOML.") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}. Mend it; it must be TOML in UTF-8.") from error
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_describe(error)}") from error
+        raise ConfigError(f"{path}: {_describe(error)}.") from error
 
 
 def _describe(error: ValidationError) -> str:
     parts: list[str] = []
     for item in error.errors():
-        key = ".".join(str(step) for step in item["loc"])
+        steps = [str(step) for step in item["loc"]]
         if item["type"] == "extra_forbidden":
-            known = _known_keys(Config)
-            near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}"
-            parts.append(f"unknown key {key!r}{hint}")
+            parts.append(f"unknown key {'.'.join(steps)!r}; {_advice(steps)}")
         else:
-            parts.append(f"{key} = {item['input']!r}: {item['msg']}")
+            parts.append(f"{'.'.join(steps)} = {item['input']!r}: {item['msg']}")
     return "; ".join(parts)
 
 
-def _known_keys(model: type[BaseModel]) -> list[str]:
-    names = set(model.model_fields)
-    for section in (Site, Camera, Masters, Detection, Registration, Photometry, Ensemble):
-        names |= set(section.model_fields)
-    return sorted(names)
+def _advice(steps: list[str]) -> str:
+    """Name the nearest key: of the same section, else of any, else list those of the section."""
+    *trail, given = steps
+    section = _section(trail)
+    here = sorted(section.model_fields)
+    if near := difflib.get_close_matches(given, here, n=1):
+        return f"did you mean {near[0]!r}?"
+    full = {key.split(".")[-1]: key for key in _all_keys(Config)}
+    if near := difflib.get_close_matches(given, full, n=1, cutoff=0.8):
+        return f"did you mean {full[near[0]]!r}?"
+    return f"known here: {', '.join(here)}"
+
+
+def _section(trail: list[str]) -> type[BaseModel]:
+    section: type[BaseModel] = Config
+    for step in trail:
+        if step in section.model_fields:
+            section = _model_of(section.model_fields[step].annotation) or section
+    return section
+
+
+def _all_keys(model: type[BaseModel]) -> list[str]:
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        inner = _model_of(field.annotation)
+        keys += [f"{name}.{key}" for key in _all_keys(inner)] if inner else [name]
+    return keys
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the section behind an annotation: itself, an optional one, or one by name."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_model_of(part) for part in get_args(annotation))
+    return next((model for model in inner if model is not None), None)
 
 
 TEMPLATE = """\

@@ -1,13 +1,15 @@
 """Make a database, and bring an older one up to date on a copy of it."""
 
-import os
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from .. import sql
 from ..errors import VersionError, WarehouseError
+from . import disk
 
 STORAGE_VERSION = "v1.5.0"
 
@@ -15,30 +17,28 @@ STORAGE_VERSION = "v1.5.0"
 def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     """Open a database file; a new one gets an explicit storage version."""
     if read_only:
-        return duckdb.connect(path, read_only=True)
-    return duckdb.connect(path, config={"storage_compatibility_version": STORAGE_VERSION})
+        con = duckdb.connect(path, read_only=True)
+    else:
+        con = duckdb.connect(path, config={"storage_compatibility_version": STORAGE_VERSION})
+    con.execute("set timezone = 'UTC'")
+    return con
 
 
 def create(path: Path) -> None:
     """Create an empty database; it appears whole or not at all."""
-    draft = path.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    with connect(draft) as con:
+    with drafted(path) as draft, connect(draft) as con:
         _apply(con, found=0)
-    _replace(draft, path)
 
 
-def migrate(path: Path) -> bool:
-    """Bring a database up to date; return whether anything had to be done.
-
-    New schema files run on a copy that replaces the database only when all went well (a kill
-    during `alter table` can leave a DuckDB 1.5 file that does not open any more). Macros and
-    views are refreshed in place, in one transaction.
+def is_current(path: Path) -> bool:
+    """Say whether a database has the newest schema, macros and views.
 
     Raises
     ------
     VersionError
         If the database was made by a newer starmuster.
+    WarehouseError
+        If the file is a DuckDB database of something else.
     """
     with connect(path, read_only=True) as con:
         found, objects = versions(con)
@@ -47,20 +47,55 @@ def migrate(path: Path) -> bool:
             f"{path}: made by a newer starmuster (schema {found}, this one knows "
             f"{sql.schema_version()}). Update with `pip install -U starmuster`."
         )
-    if found == sql.schema_version():
-        if objects == sql.objects_fingerprint():
-            return False
-        with connect(path) as con:
-            _transaction(con, _refresh_objects)
-        return True
+    return (found, objects) == (sql.schema_version(), sql.objects_fingerprint())
+
+
+def migrate(path: Path) -> bool:
+    """Bring a database up to date; return whether anything had to be done.
+
+    New schema files run on a copy that replaces the database only when all went well (a kill
+    during `alter table` can leave a DuckDB 1.5 file that does not open any more). Macros and
+    views are refreshed in place, in one transaction. One process at a time may do this.
+
+    Raises
+    ------
+    VersionError
+        If the database was made by a newer starmuster.
+    DiskFullError
+        If there is no room for the copy; the database stays as it was.
+    """
+    if is_current(path):
+        return False
     with connect(path) as con:
+        found, _ = versions(con)
+        if found == sql.schema_version():
+            _transaction(con, _refresh_objects)
+            return True
         con.execute("checkpoint")
-    draft = path.with_suffix(".draft")
-    shutil.copyfile(path, draft)
-    with connect(draft) as con:
-        _apply(con, found=found)
-    _replace(draft, path)
+        n_row = row_counts(con)
+    with drafted(path) as draft, disk.room_for(path, path.stat().st_size):
+        shutil.copyfile(path, draft)
+        with connect(draft) as con:
+            _apply(con, found=found)
+        _verify(draft, n_row)
     return True
+
+
+@contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """Give a path to make a database at; it takes the place of `path` when all went well.
+
+    A write-ahead log beside either is removed: DuckDB would replay it onto the wrong file. What
+    the old database's log holds must be checkpointed before.
+    """
+    draft = path.with_name(f"{path.name}.draft")
+    _remove(draft)
+    try:
+        yield draft
+        _remove_logs(path)
+        disk.replace(draft, path)
+    finally:
+        _remove(draft)
 
 
 def versions(con: duckdb.DuckDBPyConnection) -> tuple[int, str]:
@@ -72,13 +107,23 @@ def versions(con: duckdb.DuckDBPyConnection) -> tuple[int, str]:
         If the file is a DuckDB database of something else.
     """
     try:
-        found = dict(con.sql("from version").fetchall())
-    except duckdb.CatalogException as error:
+        found = dict(con.sql("from version").project("subject, value").fetchall())
+        return int(found["schema"]), found.get("objects", "")
+    except (duckdb.CatalogException, duckdb.BinderException, KeyError, ValueError) as error:
         raise WarehouseError(
-            "the database has no table `version`: it is not a starmuster warehouse. "
-            "Point --warehouse at another folder."
+            "the database does not say which schema it has (no such row in table `version`): "
+            "it is not a starmuster warehouse. Point --warehouse at another folder."
         ) from error
-    return int(found["schema"]), found.get("objects", "")
+
+
+def row_counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Count the rows of every table."""
+    tables = con.sql("from duckdb_tables()").filter("not internal").project("table_name").fetchall()
+    counts: dict[str, int] = {}
+    for (name,) in tables:
+        count = con.table(name).count("*").fetchone()
+        counts[name] = int(count[0]) if count else 0
+    return counts
 
 
 def _apply(con: duckdb.DuckDBPyConnection, *, found: int) -> None:
@@ -113,7 +158,23 @@ def _refresh_objects(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("insert into version values ('objects', $1)", [sql.objects_fingerprint()])
 
 
-def _transaction(con: duckdb.DuckDBPyConnection, action) -> None:
+def _verify(draft: Path, n_row: dict[str, int]) -> None:
+    """Open the migrated copy anew and see that no table lost a row and every view binds."""
+    with connect(draft, read_only=True) as con:
+        now = row_counts(con)
+        lost = sorted(name for name, n in n_row.items() if now.get(name, n) < n)
+        if lost or versions(con)[0] != sql.schema_version():
+            raise WarehouseError(
+                f"{draft}: the migration lost rows of {', '.join(lost) or 'table version'}; "
+                f"the database was left as it was. Please report this."
+            )
+        for script in sql.scripts("views").values():
+            con.table(script.name)
+
+
+def _transaction(
+    con: duckdb.DuckDBPyConnection, action: Callable[[duckdb.DuckDBPyConnection], None]
+) -> None:
     con.execute("begin")
     try:
         action(con)
@@ -123,12 +184,11 @@ def _transaction(con: duckdb.DuckDBPyConnection, action) -> None:
     con.execute("commit")
 
 
-def _replace(draft: Path, path: Path) -> None:
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _remove(database: Path) -> None:
+    database.unlink(missing_ok=True)
+    _remove_logs(database)
+
+
+def _remove_logs(database: Path) -> None:
+    for log in database.parent.glob(f"{database.name}.wal*"):
+        log.unlink(missing_ok=True)

@@ -5,9 +5,7 @@ written under a temporary name, synced and renamed, so it is there whole or not 
 replaces rows by key in one transaction and adds a row to the ledger; only the ledger makes it done.
 """
 
-import errno
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +18,10 @@ import polars as pl
 import xxhash
 
 from .. import sql
-from ..errors import DiskFullError, PackageError
+from ..errors import PackageError
+from . import disk
+
+MANIFEST_NAME = "manifest.json"
 
 # What a load replaces: all rows of a table that share the key with the rows (or the explicit
 # `replaces`) of the package.
@@ -69,7 +70,7 @@ SORT_KEY: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a package says of itself."""
+    """What a package says of itself; `seal` is the checksum of all the rest."""
 
     package_id: str
     sequence: int
@@ -77,6 +78,7 @@ class Manifest:
     run: dict[str, Any]
     tables: dict[str, dict[str, Any]]
     replaces: dict[str, list[Any]]
+    seal: str = ""
 
     @property
     def n_row(self) -> int:
@@ -87,11 +89,20 @@ class Manifest:
 @cache
 def table_schemas() -> dict[str, pl.Schema]:
     """Return the Polars schema of every table, as stated by `sql/schema`."""
-    with duckdb.connect() as con:
-        for script in sql.scripts("schema").values():
-            con.execute(script.text)
+    with _empty_database() as con:
         names = [str(row[0]) for row in con.sql("show tables").fetchall()]
         return {name: con.table(name).limit(0).pl().schema for name in names}
+
+
+@cache
+def required_columns() -> dict[str, frozenset[str]]:
+    """Return the columns of every table that must not be null, as stated by `sql/schema`."""
+    required: dict[str, set[str]] = {name: set() for name in table_schemas()}
+    with _empty_database() as con:
+        columns = con.sql("from duckdb_columns()").filter("not internal and not is_nullable")
+        for table, column in columns.project("table_name, column_name").fetchall():
+            required[table].add(column)
+    return {name: frozenset(columns) for name, columns in required.items()}
 
 
 def conform(table: str, rows: pl.DataFrame) -> pl.DataFrame:
@@ -100,8 +111,13 @@ def conform(table: str, rows: pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     PackageError
-        If a column is unknown, cannot be cast, or holds a nan (null is "not measured").
+        If the table or a column is unknown, or a column cannot be cast, holds a nan or an infinity
+        (null is "not measured"), or a null where the table allows none.
     """
+    if table not in REPLACE_KEY:
+        raise PackageError(
+            f"no table {table!r} that takes rows; there are: {', '.join(REPLACE_KEY)}."
+        )
     schema = table_schemas()[table]
     unknown = set(rows.columns) - set(schema)
     if unknown:
@@ -113,12 +129,13 @@ def conform(table: str, rows: pl.DataFrame) -> pl.DataFrame:
         )
     except pl.exceptions.PolarsError as error:
         raise PackageError(f"rows for table {table} do not fit its columns: {error}") from error
-    floats = [name for name, dtype in schema.items() if dtype.is_float()]
-    if floats and not rows.is_empty():
-        bad = rows.select(pl.col(floats).is_nan().any().fill_null(value=False)).row(0, named=True)
-        if any(bad.values()):
-            names = ", ".join(name for name, is_bad in bad.items() if is_bad)
-            raise PackageError(f"table {table}: nan in {names}; not measured is null.")
+    if infinite := _not_finite(rows):
+        raise PackageError(
+            f"table {table}: nan or infinity in {', '.join(infinite)}; not measured is null."
+        )
+    empty = sorted(name for name in required_columns()[table] if rows[name].null_count())
+    if empty:
+        raise PackageError(f"table {table}: null in {', '.join(empty)}, which must have a value.")
     return rows
 
 
@@ -143,32 +160,28 @@ def write(
     draft = folder / f".{package_id.replace('/', '-')}.draft"
     shutil.rmtree(draft, ignore_errors=True)
     rows = {name: conform(name, frame) for name, frame in tables.items()}
+    for name in replaces or {}:
+        if name not in REPLACE_KEY:
+            raise PackageError(f"no table {name!r} whose rows could be replaced.")
     try:
-        draft.mkdir(parents=True)
-        described = {name: _write_table(draft, name, frame) for name, frame in rows.items()}
-        manifest = {
-            "package_id": package_id,
-            "sequence": sequence,
-            "step": step,
-            "run": dict(run or {}),
-            "tables": described,
-            "replaces": {name: list(keys) for name, keys in (replaces or {}).items()},
-        }
-        _write_synced(draft / "manifest.json", json.dumps(manifest, indent=1).encode())
-        _sync(draft)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(path, ignore_errors=True)
-        draft.replace(path)
-        _sync(path.parent)
-    except OSError as error:
+        with disk.room_for(folder, sum(frame.estimated_size() for frame in rows.values())):
+            draft.mkdir(parents=True)
+            content: dict[str, Any] = {
+                "package_id": package_id,
+                "sequence": sequence,
+                "step": step,
+                "run": dict(run or {}),
+                "tables": {name: _write_table(draft, name, frame) for name, frame in rows.items()},
+                "replaces": {name: list(keys) for name, keys in (replaces or {}).items()},
+            }
+            text = json.dumps(content | {"seal": _seal(content)}, indent=1)
+            disk.write_whole(draft / MANIFEST_NAME, text.encode())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(path, ignore_errors=True)
+            disk.replace(draft, path)
+            disk.sync(folder)
+    except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            needed = sum(frame.estimated_size() for frame in rows.values())
-            free = shutil.disk_usage(folder).free
-            raise DiskFullError(
-                f"{path}: no room for {needed / 1e6:.1f} MB of rows, {free / 1e6:.1f} MB free. "
-                f"Make room and run the same command again: nothing is lost."
-            ) from error
         raise
     return path
 
@@ -179,12 +192,20 @@ def read_manifest(path: Path) -> Manifest:
     Raises
     ------
     PackageError
-        If it is missing or not what `write` wrote.
+        If it is missing, altered or not what `write` wrote.
     """
     try:
-        return Manifest(**json.loads((path / "manifest.json").read_text(encoding="utf-8")))
+        content = json.loads((path / MANIFEST_NAME).read_text(encoding="utf-8"))
+        manifest = Manifest(**content)
     except (OSError, ValueError, TypeError) as error:
-        raise PackageError(f"{path}: no readable manifest.json ({error}).") from error
+        raise PackageError(
+            f"{path}: no readable {MANIFEST_NAME} ({error}). Restore it from a backup."
+        ) from error
+    if manifest.seal != _seal({name: content[name] for name in content if name != "seal"}):
+        raise PackageError(
+            f"{path / MANIFEST_NAME}: altered since it was sealed. Restore it from a backup."
+        )
+    return manifest
 
 
 def read_tables(path: Path) -> dict[str, pl.DataFrame]:
@@ -212,15 +233,20 @@ def load(con: duckdb.DuckDBPyConnection, path: Path) -> int:
         If a file is missing or altered.
     """
     manifest = read_manifest(path)
-    for table, keys in manifest.replaces.items():
-        gone = pl.DataFrame({REPLACE_KEY[table]: keys})
-        _delete(con, table, gone, (REPLACE_KEY[table],))
+    for table, gone in manifest.replaces.items():
+        key = REPLACE_KEY[table]
+        _delete(con, table, pl.DataFrame({key: gone}), (key,))
     for table in manifest.tables:
         _verify(path, table, manifest)
         file = path / f"{table}.parquet"
         keys = (REPLACE_KEY[table], *REPLACE_ALSO.get(table, ()))
         _delete(con, table, pl.read_parquet(file, columns=list(keys)).unique(), keys)
-        con.execute(f"insert into {table} by name from read_parquet($1)", [str(file)])
+        try:
+            con.execute(f"insert into {table} by name from read_parquet($1)", [str(file)])
+        except (duckdb.DataError, duckdb.ProgrammingError, duckdb.IntegrityError) as error:
+            raise PackageError(
+                f"{file}: table {table} does not take these rows: {error}"
+            ) from error
     con.execute("delete from package where package_id = $1", [manifest.package_id])
     con.execute(
         "insert into package values ($1, $2, $3, $4, $5, $6, now()::timestamp)",
@@ -229,11 +255,16 @@ def load(con: duckdb.DuckDBPyConnection, path: Path) -> int:
             manifest.sequence,
             manifest.run.get("run_id"),
             manifest.step,
-            file_checksum(path / "manifest.json"),
+            file_checksum(path / MANIFEST_NAME),
             manifest.n_row,
         ],
     )
     return manifest.n_row
+
+
+def size_byte(path: Path) -> int:
+    """Return the size of all files of a package."""
+    return sum(file.stat().st_size for file in path.iterdir())
 
 
 def file_checksum(path: Path) -> str:
@@ -245,12 +276,35 @@ def file_checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _empty_database() -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect()
+    for script in sql.scripts("schema").values():
+        con.execute(script.text)
+    return con
+
+
+def _not_finite(rows: pl.DataFrame) -> list[str]:
+    """Name the columns of numbers, or of lists of numbers, that hold a nan or an infinity."""
+    found: list[str] = []
+    for column in rows.iter_columns():
+        values = column.explode() if isinstance(column.dtype, pl.List) else column
+        if values.dtype.is_float() and not values.is_finite().all():
+            found.append(column.name)
+    return found
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    """Return the checksum of a manifest's content, whatever its spacing."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
 def _write_table(folder: Path, name: str, rows: pl.DataFrame) -> dict[str, Any]:
     path = folder / f"{name}.parquet"
     if name in SORT_KEY:
         rows = rows.sort(SORT_KEY[name])
     rows.write_parquet(path, compression="zstd")
-    _sync(path)
+    disk.sync(path)
     return {"n_row": rows.height, "checksum": file_checksum(path)}
 
 
@@ -271,18 +325,3 @@ def _delete(
     same = " and ".join(f"{table}.{key} is not distinct from replaced.{key}" for key in columns)
     con.execute(f"delete from {table} using replaced where {same}")
     con.unregister("replaced")
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,5 +1,7 @@
 """Runs: the one way by which rows enter the warehouse, and the rebuilding of it from packages."""
 
+import json
+import logging
 import os
 import shutil
 import socket
@@ -11,11 +13,14 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from ..errors import StarmusterError, WarehouseError
-from . import migrate, packages
-from .store import Warehouse
+from ..errors import LockedError, PackageError, StarmusterError, VersionError, WarehouseError
+from . import disk, locks, migrate, packages
+from .store import DATABASE_NAME, Warehouse
 
 PARTS = "parts"  # folder below packages/ where workers leave rows that are not yet sealed
+RUNS = "runs"  # folder below packages/ with one file a run
+
+logger = logging.getLogger(__name__)
 
 
 class Run:
@@ -34,9 +39,10 @@ class Run:
         self.command = command
         self.version = version
         self.run_id = 0
+        self._start = _now()
         self._failures: list[dict[str, Any]] = []
         self._n_failed = 0
-        self._claim = warehouse.claimed()
+        self._claim = warehouse.claimed(command)
 
     def __enter__(self) -> "Run":
         self._claim.__enter__()
@@ -52,11 +58,7 @@ class Run:
             if self._failures and kind is None:
                 self.store("failure", {})
             outcome = "stopped" if kind else "failed" if self._n_failed else "done"
-            with self.warehouse.writing() as con:
-                con.execute(
-                    "update run set end_utc = $1, outcome = $2 where run_id = $3",
-                    [_now(), outcome, self.run_id],
-                )
+            self._note({"end_utc": _now().isoformat(), "outcome": outcome})
         finally:
             self._claim.__exit__(kind, error, trace)
 
@@ -72,14 +74,24 @@ class Run:
 
         Rows with the same key are replaced; `replaces` names keys whose rows go although the
         package holds none for them. Failures noted since the last call go along.
+
+        Raises
+        ------
+        PackageError
+            If the rows do not fit their tables; nothing was stored.
+        DiskFullError
+            If there is no room; nothing was stored.
+        LockedError
+            If another process holds the database; nothing was stored.
         """
         tables = dict(tables)
         if self._failures:
             tables["failure"] = pl.DataFrame(self._failures, infer_schema_length=None)
         sequence = self._next_sequence()
+        package_id = f"{night or 'all'}/{sequence:06d}-{step}"
         path = packages.write(
             self.warehouse.packages,
-            f"{night or 'all'}/{sequence:06d}-{step}",
+            package_id,
             tables,
             sequence=sequence,
             step=step,
@@ -87,10 +99,12 @@ class Run:
             replaces=replaces,
         )
         try:
-            with self.warehouse.writing() as con:
+            with self.warehouse.writing(needed_byte=packages.size_byte(path)) as con:
                 n_row = packages.load(con, path)
         except BaseException:
-            shutil.rmtree(path, ignore_errors=True)
+            # The commit may have succeeded before what was raised: then the package must stay.
+            if package_id not in self._loaded():
+                shutil.rmtree(path, ignore_errors=True)
             raise
         self._failures.clear()
         return n_row
@@ -114,22 +128,25 @@ class Run:
 
     def next_id(self, table: str) -> int:
         """Return the smallest number that no row of a table has used as its identity."""
-        column = packages.REPLACE_KEY[table]
-        with self.warehouse.reading() as con:
-            last = con.table(table).max(column).fetchone()
-        return int(last[0] or 0) + 1 if last else 1
+        return self._next(table, packages.REPLACE_KEY[table])
 
     def _begin(self) -> None:
+        discard_orphan(self.warehouse.packages, self._loaded(), next_sequence=self._next_sequence())
+        self.run_id = self._next("run", "run_id")
+        self._note({})
+
+    def _note(self, outcome: Mapping[str, Any]) -> None:
+        """Write the run to its file, from which a rebuild reads it, and to its table."""
+        described = self._described() | dict(outcome)
+        folder = self.warehouse.packages / RUNS
+        folder.mkdir(exist_ok=True)
+        content = json.dumps(described, indent=1).encode()
+        with disk.room_for(folder, len(content)):
+            disk.write_whole(folder / f"{self.run_id:06d}.json", content)
         with self.warehouse.writing() as con:
-            last = con.table("run").max("run_id").fetchone()
-            self.run_id = int(last[0] or 0) + 1 if last else 1
-            known = {str(row[0]) for row in con.table("package").project("package_id").fetchall()}
-            _insert_run(con, self._described())
-        discard_orphan(self.warehouse.packages, known)
+            _put_run(con, described)
 
     def _described(self) -> dict[str, Any]:
-        if not hasattr(self, "_start"):
-            self._start = _now()
         return {
             "run_id": self.run_id,
             "command": self.command,
@@ -138,75 +155,152 @@ class Run:
             "start_utc": self._start.isoformat(),
         }
 
-    def _next_sequence(self) -> int:
+    def _loaded(self) -> dict[str, str]:
         with self.warehouse.reading() as con:
-            last = con.table("package").max("sequence").fetchone()
+            return _ledger(con)
+
+    def _next_sequence(self) -> int:
+        return self._next("package", "sequence")
+
+    def _next(self, table: str, column: str) -> int:
+        with self.warehouse.reading() as con:
+            last = con.table(table).max(column).fetchone()
         return int(last[0] or 0) + 1 if last else 1
 
 
-def sealed(folder: Path) -> list[Path]:
-    """Return the packages below a folder, in the order in which they were loaded."""
-    found = [
-        manifest.parent
-        for manifest in folder.glob("*/*/manifest.json")
+def sealed(folder: Path) -> dict[str, Path]:
+    """Return the packages below a folder by name."""
+    return {
+        f"{manifest.parent.parent.name}/{manifest.parent.name}": manifest.parent
+        for manifest in folder.glob(f"*/*/{packages.MANIFEST_NAME}")
         if manifest.parent.parent.name != PARTS
-    ]
-    return sorted(found, key=lambda path: packages.read_manifest(path).sequence)
+    }
 
 
-def discard_orphan(folder: Path, known: set[str]) -> None:
+def discard_orphan(folder: Path, known: Mapping[str, str], *, next_sequence: int) -> None:
     """Remove the package that no ledger row names: a kill left it, and it is made anew.
 
     Raises
     ------
     WarehouseError
-        If there are more than a kill can leave: the database is not the one of these packages.
+        If there is more than a kill can leave: the database is not the one of these packages.
     """
     for draft in folder.glob(".*.draft"):
         shutil.rmtree(draft, ignore_errors=True)
-    orphans = [path for path in sealed(folder) if f"{path.parent.name}/{path.name}" not in known]
-    if len(orphans) > 1:
+    orphans = {name: path for name, path in sealed(folder).items() if name not in known}
+    sequences = [packages.read_manifest(path).sequence for path in orphans.values()]
+    if sequences not in ([], [next_sequence]):
         raise WarehouseError(
-            f"{folder}: {len(orphans)} packages are not in the database; a kill leaves one at "
-            f"most. The database was lost or replaced: run `starmuster rebuild`."
+            f"{folder}: {len(orphans)} packages are not in the database ({_some(orphans)}), and a "
+            f"kill leaves one at most, the newest. The database was lost or replaced by an older "
+            f"one: run `starmuster rebuild`."
         )
-    for path in orphans:
+    for path in orphans.values():
+        # The manifest goes first: what a kill leaves of the rest is no package any more.
+        (path / packages.MANIFEST_NAME).unlink()
         shutil.rmtree(path)
 
 
-def rebuild(warehouse: Warehouse) -> int:
-    """Make the database anew from its packages; return the number of rows loaded.
+def rebuild(folder: Path | str, *, wait_s: float = locks.DEFAULT_WAIT_S) -> int:
+    """Make the database of a warehouse anew from its packages; return the number of rows loaded.
 
-    The old database stays in place until the new one is whole.
+    The old database, if there is one, stays in place until the new one is whole.
 
     Raises
     ------
     PackageError
-        If a package is damaged; the old database is kept.
+        If a package is damaged or missing; the old database is kept.
+    VersionError
+        If the old database was made by a newer starmuster.
+    LockedError
+        If another process holds the warehouse.
     """
-    with warehouse.claimed():
-        warehouse.close()
-        draft = warehouse.database.with_suffix(".rebuilt")
-        draft.unlink(missing_ok=True)
-        migrate.create(draft)
-        n_row = 0
-        with migrate.connect(draft) as con:
-            for path in sealed(warehouse.packages):
-                con.execute("begin")
-                n_row += packages.load(con, path)
-                _insert_run(con, packages.read_manifest(path).run)
-                con.execute("commit")
-            con.execute("checkpoint")
-        draft.replace(warehouse.database)
+    folder = Path(folder).expanduser().resolve()
+    database = folder / DATABASE_NAME
+    if not (folder / "packages").is_dir():
+        raise WarehouseError(
+            f"{folder}: no packages here to rebuild from. Choose a warehouse with --warehouse."
+        )
+    with locks.claim(folder, wait_s=wait_s, purpose="rebuild"):
+        known = _old_ledger(database, wait_s) if database.exists() else {}
+        replay = _in_order(sealed(folder / "packages"), known)
+        size_byte = sum(packages.size_byte(path) for path in replay)
+        with migrate.drafted(database) as draft, disk.room_for(database, size_byte):
+            migrate.create(draft)
+            with migrate.connect(draft) as con:
+                n_row = _replay(con, replay, folder / "packages" / RUNS)
+                con.execute("checkpoint")
     return n_row
 
 
-def _insert_run(con: duckdb.DuckDBPyConnection, run: Mapping[str, Any]) -> None:
+def _replay(con: duckdb.DuckDBPyConnection, replay: Sequence[Path], runs: Path) -> int:
+    n_row = 0
+    for path in replay:
+        con.execute("begin")
+        n_row += packages.load(con, path)
+        con.execute("commit")
+    for file in sorted(runs.glob("*.json")):
+        _put_run(con, json.loads(file.read_text(encoding="utf-8")))
+    return n_row
+
+
+def _in_order(found: Mapping[str, Path], known: Mapping[str, str]) -> list[Path]:
+    """Return all packages in the order in which they were loaded, none missing or altered."""
+    missing = sorted(set(known) - set(found))
+    if missing:
+        raise PackageError(
+            f"{len(missing)} packages that the database holds are gone ({_some(missing)}): a "
+            f"rebuild would lose their rows. Restore them from a backup."
+        )
+    for name, checksum in known.items():
+        if packages.file_checksum(found[name] / packages.MANIFEST_NAME) != checksum:
+            raise PackageError(f"{found[name]}: not the package that was loaded. Restore it.")
+    ordered = {packages.read_manifest(path).sequence: path for path in found.values()}
+    gaps = sorted(set(range(1, max(ordered, default=0) + 1)) - set(ordered))
+    if gaps or len(ordered) < len(found):
+        raise PackageError(
+            f"{len(found)} packages, but their numbers are not 1 to {len(found)} "
+            f"(missing: {', '.join(map(str, gaps[:5])) or 'none'}): some are gone, or there twice. "
+            f"Restore them from a backup."
+        )
+    return [ordered[sequence] for sequence in sorted(ordered)]
+
+
+def _old_ledger(database: Path, wait_s: float) -> dict[str, str]:
+    """Return what the old database holds, its log folded in; nothing if it does not open."""
+
+    def read() -> dict[str, str]:
+        migrate.is_current(database)
+        with migrate.connect(database) as con:
+            con.execute("checkpoint")
+            return _ledger(con)
+
+    try:
+        return locks.patiently(read, database, wait_s=wait_s)
+    except (LockedError, VersionError):
+        raise
+    except (WarehouseError, duckdb.Error) as error:
+        logger.warning("the old database is not used: %s", error)
+        return {}
+
+
+def _ledger(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return the checksum of the manifest of every loaded package."""
+    return dict(con.table("package").project("package_id, checksum").fetchall())
+
+
+def _put_run(con: duckdb.DuckDBPyConnection, run: Mapping[str, Any]) -> None:
     con.execute("delete from run where run_id = $1", [run["run_id"]])
+    columns = ("run_id", "command", "version", "host", "start_utc", "end_utc", "outcome")
     con.execute(
-        "insert into run (run_id, command, version, host, start_utc) values ($1, $2, $3, $4, $5)",
-        [run["run_id"], run["command"], run["version"], run["host"], run["start_utc"]],
+        f"insert into run ({', '.join(columns)}) values ($1, $2, $3, $4, $5, $6, $7)",
+        [run.get(column) for column in columns],
     )
+
+
+def _some(names: Mapping[str, object] | Sequence[str]) -> str:
+    shown = sorted(names)[:3]
+    return ", ".join(shown) + (" ..." if len(names) > len(shown) else "")
 
 
 def _now() -> datetime:

@@ -1,25 +1,28 @@
 """The warehouse: a folder with a configuration, a DuckDB file, packages, masters and reports."""
 
-import fcntl
+import logging
 import os
-import re
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import polars as pl
 
 from .. import sql
-from ..errors import LockedError, QueryError, WarehouseError
-from . import migrate
+from ..errors import QueryError, WarehouseError
+from . import disk, locks, migrate
 from .config import FILE_NAME, TEMPLATE, Config, read_config
+from .locks import DEFAULT_WAIT_S
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 DATABASE_NAME = "starmuster.duckdb"
-DEFAULT_WAIT_S = 10.0
+
+logger = logging.getLogger(__name__)
 
 
 class Warehouse:
@@ -31,31 +34,49 @@ class Warehouse:
         Folder made by `Warehouse.create` or `starmuster init`.
     wait_s
         How long to wait for another process that holds the database.
+
+    Raises
+    ------
+    WarehouseError
+        If there is no warehouse in the folder, or its database was lost or is not one.
+    ConfigError
+        If its configuration is off.
     """
 
     def __init__(self, folder: Path | str, *, wait_s: float = DEFAULT_WAIT_S) -> None:
         self.folder = Path(folder).expanduser().resolve()
         self.wait_s = wait_s
+        self._connection: duckdb.DuckDBPyConnection | None = None
         if not self.database.is_file():
+            _refuse_lost_database(self.folder)
             raise WarehouseError(
                 f"{self.folder}: no warehouse here (no {DATABASE_NAME}). Make one with "
                 f"`starmuster init`, or choose one with --warehouse or STARMUSTER_WAREHOUSE."
             )
         self.config  # noqa: B018  a faulty configuration is told before any work begins
-        self._retry(lambda: migrate.migrate(self.database))
-        self._connection: duckdb.DuckDBPyConnection | None = None
+        if not self._patiently(lambda: migrate.is_current(self.database)):
+            with self.claimed("migration"):
+                self._patiently(lambda: migrate.migrate(self.database))
 
     @classmethod
     def create(cls, folder: Path | str, *, wait_s: float = DEFAULT_WAIT_S) -> "Warehouse":
-        """Make a warehouse in a folder; one that exists already is opened as it is."""
+        """Make a warehouse in a folder; one that exists already is opened as it is.
+
+        Raises
+        ------
+        WarehouseError
+            If the folder holds packages but no database: that is to be rebuilt, not begun anew.
+        """
         folder = Path(folder).expanduser().resolve()
-        folder.mkdir(parents=True, exist_ok=True)
         for name in ("packages", "masters", "reports"):
-            (folder / name).mkdir(exist_ok=True)
+            (folder / name).mkdir(parents=True, exist_ok=True)
         if not (folder / FILE_NAME).exists():
             (folder / FILE_NAME).write_text(TEMPLATE, encoding="utf-8")
         if not (folder / DATABASE_NAME).exists():
-            migrate.create(folder / DATABASE_NAME)
+            with locks.claim(folder, wait_s=wait_s, purpose="init"):
+                if not (folder / DATABASE_NAME).exists():
+                    _refuse_lost_database(folder)
+                    migrate.create(folder / DATABASE_NAME)
         return cls(folder, wait_s=wait_s)
 
     @property
@@ -93,65 +114,72 @@ class Warehouse:
         LockedError
             If another process is writing for longer than `wait_s`.
         """
-        con = self._retry(lambda: migrate.connect(self.database, read_only=True))
+        con = self._connect(read_only=True)
         try:
-            con.execute("set timezone = 'UTC'")
             yield con
         finally:
             con.close()
 
     @contextmanager
-    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open the database for writing, for a moment, in one transaction, then checkpoint."""
-        self.close()
-        con = self._retry(lambda: migrate.connect(self.database))
-        try:
-            con.execute("set timezone = 'UTC'")
-            con.execute("begin")
-            try:
-                yield con
-            except BaseException:
-                con.execute("rollback")
-                raise
-            con.execute("commit")
-            con.execute("checkpoint")
-        finally:
-            con.close()
+    def writing(self, *, needed_byte: int = 0) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the database for writing, for a moment, in one transaction, then checkpoint.
 
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Hold the right to be the one run that changes this warehouse.
+        Parameters
+        ----------
+        needed_byte
+            Size of what will be written, to be told when the disk is full.
 
         Raises
         ------
         LockedError
-            If another starmuster process works on it; its number and command are named.
+            If another process reads or writes for longer than `wait_s`.
+        DiskFullError
+            If there is no room; nothing was changed.
         """
-        path = self.folder / ".claim"
-        with path.open("a+", encoding="utf-8") as file:
-            self._retry(lambda: _claim(file, path))
-            file.seek(0)
-            file.truncate()
-            file.write(f"process {os.getpid()}")
-            file.flush()
-            yield
+        self.close()
+        con = self._connect(read_only=False)
+        try:
+            with disk.room_for(self.database, needed_byte):
+                con.execute("begin")
+                try:
+                    yield con
+                except BaseException:
+                    with suppress(duckdb.Error):  # a fatal error has ended the transaction already
+                        con.execute("rollback")
+                    raise
+                con.execute("commit")
+            _checkpoint(con, self.database)
+        finally:
+            con.close()
+
+    def claimed(self, purpose: str = "a run") -> AbstractContextManager[None]:
+        """Hold the right to be the one process that changes this warehouse.
+
+        Raises
+        ------
+        LockedError
+            If another starmuster works on it; its purpose and process number are named.
+        """
+        return locks.claim(self.folder, wait_s=self.wait_s, purpose=purpose)
 
     @property
     def con(self) -> duckdb.DuckDBPyConnection:
         """A read-only DuckDB connection that stays open until `close`."""
         if self._connection is None:
-            self._connection = self._retry(lambda: migrate.connect(self.database, read_only=True))
+            self._connection = self._connect(read_only=True)
         return self._connection
 
     @cached_property
-    def engine(self):
+    def engine(self) -> "sqlalchemy.Engine":
         """A SQLAlchemy engine over the same read-only connection as `con`."""
         from .engine import engine
 
         return engine(lambda: self.con)
 
     def close(self) -> None:
-        """Close the connection behind `con`, so that others may write."""
+        """Close the connection behind `con` and `engine`, so that others may write."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()  # an idle cursor in its pool would keep the file open
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -184,30 +212,11 @@ class Warehouse:
         with self.reading() as con:
             return shipped(con, name, **parameters)
 
-    def _retry(self, action):
-        deadline = time.monotonic() + self.wait_s
-        while True:
-            try:
-                return action()
-            except (duckdb.IOException, BlockingIOError) as error:
-                if isinstance(error, duckdb.IOException) and "lock" not in str(error).lower():
-                    raise WarehouseError(f"{self.database}: {error}") from error
-                if time.monotonic() >= deadline:
-                    raise LockedError(self._locked(error)) from error
-                time.sleep(0.05)
+    def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        return self._patiently(lambda: migrate.connect(self.database, read_only=read_only))
 
-    def _locked(self, error: Exception) -> str:
-        holder = re.search(r"held in (.+?) \(PID (\d+)\)", str(error))
-        if holder:
-            who = f"{holder[1]} (process {holder[2]})"
-        elif isinstance(error, BlockingIOError):
-            who = str(error.strerror)
-        else:
-            who = "another process"
-        return (
-            f"{self.folder}: held by {who}; waited {self.wait_s:g} s. "
-            f"Close it there, or wait longer with --wait SECONDS."
-        )
+    def _patiently(self, action):
+        return locks.patiently(action, self.database, wait_s=self.wait_s)
 
 
 def find_folder(given: Path | str | None = None) -> Path:
@@ -227,14 +236,11 @@ def frame(con: duckdb.DuckDBPyConnection, query: str, **parameters: Any) -> pl.D
     """
     try:
         found = con.sql(query, params=parameters) if parameters else con.sql(query)
+        if found is not None:
+            return found.pl()
     except duckdb.Error as error:
         raise QueryError(str(error)) from error
-    if found is None:
-        raise QueryError("the statement returns no rows: write a query, beginning with `select`.")
-    try:
-        return found.pl()
-    except duckdb.Error as error:
-        raise QueryError(str(error)) from error
+    raise QueryError("the statement returns no rows: write a query, beginning with `select`.")
 
 
 def shipped(con: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -> pl.DataFrame:
@@ -258,10 +264,17 @@ def shipped(con: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -> pl.
     return frame(con, script.text, **{key: parameters.get(key) for key in script.parameters})
 
 
-def _claim(file, path: Path) -> None:
+def _checkpoint(con: duckdb.DuckDBPyConnection, database: Path) -> None:
+    """Fold the log into the file; the rows are committed whether or not this succeeds."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.seek(0)
-        holder = file.read().strip() or "another process"
-        raise BlockingIOError(error.errno, f"starmuster {holder} (claim {path.name})") from error
+        con.execute("checkpoint")
+    except duckdb.Error as error:
+        logger.warning("%s: checkpoint put off: %s", database, error)
+
+
+def _refuse_lost_database(folder: Path) -> None:
+    if any(folder.glob("packages/*/*/manifest.json")):
+        raise WarehouseError(
+            f"{folder}: packages are here, but {DATABASE_NAME} is gone. "
+            f"Make it anew from them with `starmuster rebuild`."
+        )
