@@ -1,0 +1,38 @@
+-- The library of masters with the number of lights that each calibrated, newest first. One row per
+-- master.
+with used as (
+    select
+        unnest([bias_master_id, dark_master_id, flat_master_id]) as master_id,
+        frame_id
+    from calibration
+),
+
+usage as (
+    select
+        master_id,
+        count(*) as n_light
+    from used
+    where master_id is not null
+    group by master_id
+)
+
+select
+    master.master_id,
+    master.kind,
+    camera.camera_name,
+    master.night,
+    master.band,
+    master.exposure_s,
+    master.sensor_degc,
+    master.gain_setting,
+    master.x_binning,
+    master.n_frame,
+    master.method,
+    master.level_adu,
+    master.noise_adu,
+    coalesce(usage.n_light, 0) as n_light,
+    master.file_name
+from master
+join camera using (camera_id)
+left join usage using (master_id)
+order by master.night desc, master.kind, master.master_id;
