@@ -72,7 +72,7 @@ def calibrate(
     data = raw_adu.astype(np.float32)
     mask = np.zeros(data.shape, np.uint8)
     if saturation_adu is not None:
-        mask[raw_adu >= saturation_adu] = PixelMask.SATURATED
+        mask[raw_adu >= saturation_adu] = np.uint8(PixelMask.SATURATED)
     for pedestal, factor in pedestals(
         bias, dark, dark_is_bias_subtracted=dark_is_bias_subtracted, dark_scale=dark_scale
     ):
@@ -80,8 +80,8 @@ def calibrate(
     if flat is not None:
         is_lit = (flat > min_flat) & np.isfinite(flat)
         np.divide(data, flat, out=data, where=is_lit)
-        mask[~is_lit] |= PixelMask.BAD
-    mask[~np.isfinite(data)] |= PixelMask.BAD
+        mask[~is_lit] |= np.uint8(PixelMask.BAD)
+    mask[~np.isfinite(data)] |= np.uint8(PixelMask.BAD)
     return Calibrated(data, mask)
 
 

@@ -21,7 +21,7 @@ PLANE_TERMS = 3
 
 @dataclass(frozen=True, slots=True)
 class PairFit:
-    """What one pair of flats says; nan where no tile was left.
+    """What one pair of flats says; nan where too few tiles were left.
 
     Attributes
     ----------
@@ -95,7 +95,8 @@ def _fit_tiles(
     good = ~is_full & (photon > min_photon_fraction * variance)
     full_fraction = float(is_full.mean())
     if good.sum() < MIN_TILE:
-        return PairFit(*[np.nan] * 6, saturated_fraction=full_fraction)
+        empty = PairFit(*[np.nan] * 6, saturated_fraction=full_fraction)
+        return replace(empty, level_adu=float(level_adu.mean()))
     # weights from the model: measured variances would give more weight to the low ones
     expected = np.median(slope[good]) * signal + read_variance
     slope_err = expected * np.sqrt(2 / (n_kept - PLANE_TERMS)) / signal
@@ -147,10 +148,10 @@ def _tile_variance(a: Array, b: Array) -> tuple[Array, Array, Array]:
     while True:
         normal = ((b * b * keep) @ outer).reshape(-1, PLANE_TERMS, PLANE_TERMS)
         right = (a * b * keep) @ plane
-        terms = np.linalg.solve(normal, right[:, :, None])[:, :, 0]
+        terms = np.linalg.solve(normal, right[:, :, None])[:, :, 0].astype(np.float64)
         rest = a - (terms @ plane.T) * b
         n_kept = keep.sum(axis=1)
-        variance: Any = (rest**2 * keep).sum(axis=1) / (n_kept - PLANE_TERMS)
+        variance = (rest**2 * keep).sum(axis=1) / (n_kept - PLANE_TERMS)
         inside = keep & (np.abs(rest) <= CLIP_SIGMA * np.sqrt(variance)[:, None])
         if (inside == keep).all():
             return terms[:, 0], variance / CLIPPED_VARIANCE, n_kept.astype(np.float64)

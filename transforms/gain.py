@@ -22,6 +22,8 @@ from .samples import clipped_scatter
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 
+FULL_LEVEL = 100.0  # light of so many times the read noise scatters, or the wells are full
+
 
 @dataclass(frozen=True, slots=True)
 class GainFit:
@@ -98,7 +100,7 @@ def photon_transfer(
             saturation_adu=saturation_adu,
             min_photon_fraction=min_photon_fraction,
         )
-        fault = _pair_fault(fit, min_ratio, max_pattern_share)
+        fault = _pair_fault(fit, read_noise_adu, min_ratio, max_pattern_share)
         if fault:
             refused.append(fault)
         else:
@@ -211,7 +213,8 @@ def _fit_scatter(
     excess = np.maximum(variance - sky_variance, 0.01 * variance)
     start = np.log([np.median(excess / flux), np.median(excess / flux**2) / 10])
     bounds = (start - 25, start + 25)
-    fit: Any = least_squares(residuals, start, loss="cauchy", bounds=bounds)
+    # 2.4: the Cauchy loss then loses 5 % on normal residuals
+    fit: Any = least_squares(residuals, start, loss="cauchy", f_scale=2.4, bounds=bounds)
     # a term that is not needed has no gradient, and pinv gives it no covariance
     covariance = np.linalg.pinv(fit.jac.T @ fit.jac) * max(1.0, robust_sigma(residuals(fit.x))) ** 2
     return fit.x, covariance
@@ -235,11 +238,15 @@ def _read_noise(bias_pairs: Iterable[Pair]) -> tuple[Array, float] | None:
     return total / (2 * len(scatter)), float(np.mean(scatter))
 
 
-def _pair_fault(fit: PairFit, min_ratio: float, max_pattern_share: float) -> str | None:
+def _pair_fault(
+    fit: PairFit, read_noise_adu: float, min_ratio: float, max_pattern_share: float
+) -> str | None:
     """Say why a pair of flats cannot be used."""
     if fit.saturated_fraction > 0.5:
         return f"flats saturated: {fit.saturated_fraction:.0%} of the frame"
     if not fit.inverse_gain_adu_per_e > 0:
+        if fit.level_adu > FULL_LEVEL * read_noise_adu:
+            return f"flats saturated: {fit.level_adu:.0f} ADU without photon noise"
         return "flats too faint: photon noise does not stand out from read noise"
     if not min_ratio <= fit.ratio <= 1 / min_ratio:
         return f"flats of different level: ratio {fit.ratio:.2f}, at least {min_ratio:g} is needed"
