@@ -115,7 +115,10 @@ def fit_registration(
     for degree in range(2, max_degree + 1):
         if len(field_xy) < 3 * _n_term(degree):
             break
-        other = _clipped_fit(field_xy, frame_xy, degree, clip_sigma)
+        try:
+            other = _clipped_fit(field_xy, frame_xy, degree, clip_sigma)
+        except RegistrationError:
+            break  # clipping leaves too few stars for this degree; the lower one stands
         if _gain(best, other, field_xy, frame_xy) > 0:
             best = other
     return best

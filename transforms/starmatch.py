@@ -1,7 +1,6 @@
 """Which star of a field is which star of a frame: by a guess, else by asterisms."""
 
 from dataclasses import dataclass
-from itertools import combinations
 from math import log
 
 import numpy as np
@@ -11,14 +10,13 @@ from scipy.spatial import KDTree
 from scipy.stats import binom
 
 from ..errors import RegistrationError
+from .asterisms import asterism_hypotheses, distinct, nearest_points
 from .flags import Flag
 from .registration import MIN_STAR, Registration, apply_registration, fit_registration
 
 Points = NDArray[np.float64]
 N_VERIFY = 200  # stars a hypothesis is tested on
 N_FIT = 1000  # stars the final fit may use
-N_NEIGHBOUR = 7
-INVARIANT_TOLERANCE = 0.015
 FIRST_TOLERANCE_PIX = 4.0
 LAST_TOLERANCE_PIX = 1.5
 MAX_LOG_CHANCE = log(1e-6)
@@ -96,7 +94,8 @@ def match_stars(
         best = _best_match(_shifted(guess, field, frame, guess_radius_pix), field, frame, "guess")
     if best is None or best.log_chance > MAX_LOG_CHANCE:
         for n_bright in (25, 60, 150):
-            other = _best_match(_asterisms(field, frame, n_bright), field, frame, "asterism")
+            hypotheses = asterism_hypotheses(field.xy[:n_bright], frame.xy[:n_bright])
+            other = _best_match(hypotheses, field, frame, "asterism")
             if other and (best is None or other.log_chance < best.log_chance):
                 best = other
             if best and best.log_chance <= MAX_LOG_CHANCE:
@@ -139,11 +138,6 @@ class _Stars:
         return np.all((xy > self.low - 1) & (xy < self.high + 1), axis=1)
 
 
-def _linear(matrix: NDArray, offset: NDArray) -> Registration:
-    (a, b), (c, d) = matrix.tolist()
-    return Registration(1, (float(offset[0]), a, b), (float(offset[1]), c, d), 0, None)
-
-
 def _carry(registration: Registration, xy: Points) -> Points:
     return np.column_stack(apply_registration(registration, xy[:, 0], xy[:, 1]))
 
@@ -153,7 +147,8 @@ def _pairs(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Pair stars that are each other's nearest, closer than the tolerance."""
     there = _carry(registration, field)
-    distance, nearest = KDTree(frame).query(there, distance_upper_bound=tolerance_pix)
+    distance, nearest = nearest_points(frame, there, tolerance_pix)
+    distance, nearest = distance[:, 0], nearest[:, 0]
     found = np.flatnonzero(np.isfinite(distance))
     found = found[np.argsort(distance[found], kind="stable")]
     _, first = np.unique(nearest[found], return_index=True)
@@ -173,100 +168,14 @@ def _shifted(
     if len(step) == 0:
         return []
     tree = KDTree(step)
-    n_near = tree.query_ball_point(step, LAST_TOLERANCE_PIX, return_length=True)
+    n_near = np.asarray(tree.query_ball_point(step, LAST_TOLERANCE_PIX, return_length=True))
     hypotheses = []
-    for best in _distinct(step, n_near, 5 * LAST_TOLERANCE_PIX, 5):
+    for best in distinct(step, n_near, 5 * LAST_TOLERANCE_PIX, 5):
         dx, dy = step[tree.query_ball_point(step[best], LAST_TOLERANCE_PIX)].mean(axis=0)
         x, y = list(guess.x_coefficient), list(guess.y_coefficient)
         x[0], y[0] = x[0] + float(dx), y[0] + float(dy)
         hypotheses.append(Registration(guess.degree, tuple(x), tuple(y), 0, None))
     return hypotheses
-
-
-def _distinct(points: NDArray, n_vote: NDArray, radius: float, n_most: int) -> list[int]:
-    """Pick the points with most votes that are no neighbours of each other."""
-    chosen: list[int] = []
-    for k in np.argsort(-n_vote, kind="stable")[: 200 * n_most]:
-        if all(np.linalg.norm(points[k] - points[other]) > radius for other in chosen):
-            chosen.append(int(k))
-            if len(chosen) == n_most:
-                break
-    return chosen
-
-
-def _triangles(xy: Points) -> tuple[NDArray, NDArray]:
-    """List triangles among neighbours: corners ordered by the side they face, side ratios.
-
-    Returns
-    -------
-    Corner indices, shape (n, 3), facing the shortest, middle and longest side; invariants,
-    shape (n, 2): shortest and middle side over the longest.
-    """
-    n_near = min(len(xy), N_NEIGHBOUR + 1)
-    _, near = KDTree(xy).query(xy, k=n_near)
-    pick = np.array(list(combinations(range(1, n_near), 2)))
-    first = np.repeat(near[:, :1], len(pick), axis=1)
-    corner = np.stack([first, near[:, pick[:, 0]], near[:, pick[:, 1]]], axis=-1).reshape(-1, 3)
-    corner = np.unique(np.sort(corner, axis=1), axis=0)
-    points = xy[corner]
-    side = np.linalg.norm(points[:, [1, 2, 0]] - points[:, [2, 0, 1]], axis=2)
-    order = np.argsort(side, axis=1)
-    corner, side = np.take_along_axis(corner, order, 1), np.take_along_axis(side, order, 1)
-    # a needle or a tiny triangle says little of scale and angle
-    good = (side[:, 0] > 0.1 * side[:, 2]) & (side[:, 2] > 10)
-    return corner[good], side[good, :2] / side[good, 2:]
-
-
-def _asterisms(field: _Stars, frame: _Stars, n_bright: int) -> list[Registration]:
-    """Give the similarity transformations that most pairs of triangles vote for."""
-    field_xy, frame_xy = field.xy[:n_bright], frame.xy[:n_bright]
-    field_corner, field_shape = _triangles(field_xy)
-    frame_corner, frame_shape = _triangles(frame_xy)
-    if len(field_corner) == 0 or len(frame_corner) == 0:
-        return []
-    n_near = min(5, len(frame_corner))
-    distance, nearest = KDTree(frame_shape).query(
-        field_shape, k=n_near, distance_upper_bound=INVARIANT_TOLERANCE
-    )
-    row, column = np.nonzero(np.isfinite(distance.reshape(len(field_shape), n_near)))
-    z = field_xy[field_corner[row]] @ np.array([1, 1j])
-    w = frame_xy[frame_corner[nearest.reshape(-1, n_near)[row, column]]] @ np.array([1, 1j])
-    hypotheses: list[tuple[int, Registration]] = []
-    centre = complex(*(0.5 * (field.low + field.high)))
-    size = float(np.hypot(*(frame.high - frame.low)))
-    for is_mirrored in (False, True):
-        seen, at = (z.conj(), centre.conjugate()) if is_mirrored else (z, centre)
-        turn, middle, miss = _similarities(seen, w, at)
-        good = (miss < 3.0) & (np.abs(turn) > 0.1) & (np.abs(turn) < 10)
-        turn, middle = turn[good], middle[good]
-        if len(turn) == 0:
-            continue
-        spot = np.column_stack(
-            [
-                np.log(np.abs(turn)) / 0.02,
-                turn.real / np.abs(turn) / 0.02,
-                turn.imag / np.abs(turn) / 0.02,
-                middle.real / (0.01 * size),
-                middle.imag / (0.01 * size),
-            ]
-        )
-        n_vote = KDTree(spot).query_ball_point(spot, 1.0, return_length=True)
-        for k in _distinct(spot, n_vote, 1.0, 40):
-            a, b = turn[k], middle[k] - turn[k] * at
-            sign = -1 if is_mirrored else 1
-            matrix = np.array([[a.real, -sign * a.imag], [a.imag, sign * a.real]])
-            hypotheses.append((int(n_vote[k]), _linear(matrix, np.array([b.real, b.imag]))))
-    hypotheses.sort(key=lambda pair: -pair[0])
-    return [registration for _, registration in hypotheses[:60]]
-
-
-def _similarities(z: NDArray, w: NDArray, centre: complex):
-    """Solve w = a z + b for each pair of triangles; a, image of the centre, worst miss."""
-    z_mean, w_mean = z.mean(axis=1), w.mean(axis=1)
-    dz, dw = z - z_mean[:, None], w - w_mean[:, None]
-    turn = (dz.conj() * dw).sum(axis=1) / (np.abs(dz) ** 2).sum(axis=1)
-    miss = np.abs(dw - turn[:, None] * dz).max(axis=1)
-    return turn, w_mean + turn * (centre - z_mean), miss
 
 
 def _best_match(
@@ -306,15 +215,16 @@ def _log_chance(registration: Registration, field: _Stars, frame: _Stars, n_pair
     there = _carry(registration, field.xy[:N_VERIFY])
     there = there[frame.holds(there)]
     tolerance_pix = 2 * LAST_TOLERANCE_PIX
-    tree = KDTree(frame.xy[:N_VERIFY])
     n_hit = n_try = 0
     for ring in (6, 10, 15):
         for angle in np.arange(8) * np.pi / 4:
             step = ring * tolerance_pix * np.array([np.cos(angle), np.sin(angle)])
             moved = there + step
             moved = moved[frame.holds(moved)]
-            n_hit += np.isfinite(tree.query(moved, distance_upper_bound=tolerance_pix)[0]).sum()
-            n_try += len(moved)
+            if len(moved) > 0:
+                distance, _ = nearest_points(frame.xy[:N_VERIFY], moved, tolerance_pix)
+                n_hit += np.count_nonzero(np.isfinite(distance))
+                n_try += len(moved)
     area = max(float(np.prod(frame.high - frame.low)), 1.0)
     expected = len(frame.xy[:N_VERIFY]) * np.pi * tolerance_pix**2 / area
     share = min(0.99, max(n_hit / max(n_try, 1), expected))

@@ -1,0 +1,198 @@
+"""Sky and pixels: positions through a WCS, its rows, and carrying it from frame to frame."""
+
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from astropy.io.fits import Header
+from astropy.wcs import WCS, FITSFixedWarning
+from numpy.typing import ArrayLike
+
+from ..errors import RegistrationError
+from .registration import Registration, invert_registration
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """Scale and attitude of a frame at its centre, as in table `wcs`."""
+
+    scale_arcsec_per_pix: float
+    rotation_deg: float
+    is_mirrored: bool
+
+
+def orientation(wcs: WCS, n_x_pix: int, n_y_pix: int) -> Orientation:
+    """Measure scale, position angle of the y axis and parity at the centre of a frame."""
+    x0, y0 = (n_x_pix - 1) / 2, (n_y_pix - 1) / 2
+    ra, dec = sky_positions(wcs, [x0, x0 + 1, x0], [y0, y0, y0 + 1])
+    east = ((ra[1:] - ra[0] + 180) % 360 - 180) * np.cos(np.radians(dec[0]))
+    north = dec[1:] - dec[0]
+    # along x: (east, north)[0], along y: [1]; seen from inside the sky east is 90 degrees
+    # anticlockwise from north, so a frame as the eye sees it has a negative determinant
+    determinant = east[0] * north[1] - east[1] * north[0]
+    return Orientation(
+        scale_arcsec_per_pix=float(3600 * np.sqrt(abs(determinant))),
+        rotation_deg=float(np.degrees(np.arctan2(east[1], north[1])) % 360),
+        is_mirrored=bool(determinant > 0),
+    )
+
+
+def sky_positions(wcs: WCS, x_pix: ArrayLike, y_pix: ArrayLike):
+    """Carry 0-based pixels to RA and Dec in degrees, with all distortions; nan where undefined."""
+    ra, dec = wcs.all_pix2world(np.asarray(x_pix, float), np.asarray(y_pix, float), 0)
+    return np.asarray(ra) % 360, np.asarray(dec)
+
+
+def pixel_positions(wcs: WCS, ra_deg: ArrayLike, dec_deg: ArrayLike, *, reach_deg: float = 10.0):
+    """Carry RA and Dec in degrees to 0-based pixels, with all distortions.
+
+    Returns
+    -------
+    x and y; nan farther than `reach_deg` from the reference point (a tangential projection
+    shows the far side of the sky too) and where the distortion has no way back.
+    """
+    ra, dec = np.broadcast_arrays(
+        np.atleast_1d(np.asarray(ra_deg, float)), np.atleast_1d(np.asarray(dec_deg, float))
+    )
+    x, y = np.full(ra.shape, np.nan), np.full(ra.shape, np.nan)
+    distance = separation_deg(ra, dec, wcs.wcs.crval[0], wcs.wcs.crval[1])
+    near = np.isfinite(distance) & (distance < reach_deg)
+    if near.any():
+        x[near], y[near] = wcs.all_world2pix(ra[near], dec[near], 0, quiet=True, maxiter=40)
+        back = sky_positions(wcs, x[near], y[near])
+        miss_deg = separation_deg(ra[near], dec[near], *back)
+        lost = near.copy()
+        lost[near] = ~(3600 * miss_deg < 0.1 * scale_arcsec(wcs))
+        x[lost] = y[lost] = np.nan
+    if np.ndim(ra_deg) == 0 and np.ndim(dec_deg) == 0:
+        return x[0], y[0]
+    return x, y
+
+
+def separation_deg(
+    ra1_deg: ArrayLike, dec1_deg: ArrayLike, ra2_deg: ArrayLike, dec2_deg: ArrayLike
+):
+    """Measure the angle between directions, degrees, exact for small ones too (haversine)."""
+    ra1, dec1, ra2, dec2 = (
+        np.radians(np.asarray(a, float)) for a in (ra1_deg, dec1_deg, ra2_deg, dec2_deg)
+    )
+    half = (
+        np.sin((dec2 - dec1) / 2) ** 2 + np.cos(dec1) * np.cos(dec2) * np.sin((ra2 - ra1) / 2) ** 2
+    )
+    return np.degrees(2 * np.arcsin(np.sqrt(np.clip(half, 0, 1))))
+
+
+def wcs_cards(wcs: WCS) -> str:
+    """Write a WCS as JSON, a list of [keyword, value], as in table `wcs`."""
+    header = wcs.to_header(relax=True)
+    return json.dumps([[card.keyword, card.value] for card in header.cards if card.keyword])
+
+
+def wcs_from_cards(cards: str | Iterable[Sequence]) -> WCS:
+    """Make the WCS of table `wcs` again from its cards."""
+    pairs = json.loads(cards) if isinstance(cards, str) else cards
+    header = Header([(pair[0], pair[1]) for pair in pairs])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        return WCS(header)
+
+
+def wcs_row(
+    wcs: WCS,
+    n_x_pix: int,
+    n_y_pix: int,
+    *,
+    method: str,
+    n_star: int | None = None,
+    rms_arcsec: float | None = None,
+) -> pl.DataFrame:
+    """Give the row of table `wcs`, frame_id apart; method is header, solve-field or field."""
+    seen = orientation(wcs, n_x_pix, n_y_pix)
+    return pl.DataFrame(
+        {
+            "method": [method],
+            "cards": [wcs_cards(wcs)],
+            "n_star": [n_star],
+            "rms_arcsec": [rms_arcsec],
+            "scale_arcsec_per_pix": [seen.scale_arcsec_per_pix],
+            "rotation_deg": [seen.rotation_deg],
+            "is_mirrored": [seen.is_mirrored],
+        },
+        schema={
+            "method": pl.String,
+            "cards": pl.String,
+            "n_star": pl.Int32,
+            "rms_arcsec": pl.Float64,
+            "scale_arcsec_per_pix": pl.Float64,
+            "rotation_deg": pl.Float64,
+            "is_mirrored": pl.Boolean,
+        },
+    )
+
+
+def carried_wcs(
+    field_wcs: WCS, registration: Registration, n_x_pix: int, n_y_pix: int, *, sip_order: int = 3
+) -> WCS:
+    """Carry the WCS of a field over to a frame that was laid on it by stars.
+
+    A grid of frame pixels goes through the registration to the field, through the field's WCS
+    to the sky, and into the tangent plane at the frame's centre; the linear part becomes the CD
+    matrix, the rest SIP, both by one linear fit.
+
+    Raises
+    ------
+    RegistrationError
+        If the frame's centre has no place in the field's WCS.
+
+    References
+    ----------
+    Shupe et al. 2005, ASP Conf. 347, 491.
+    """
+    x0, y0 = (n_x_pix - 1) / 2, (n_y_pix - 1) / 2
+    x, y = np.meshgrid(np.linspace(0, n_x_pix - 1, 12), np.linspace(0, n_y_pix - 1, 12))
+    x, y = np.append(x.ravel(), x0), np.append(y.ravel(), y0)
+    ra, dec = sky_positions(field_wcs, *invert_registration(registration, x, y))
+    if not (np.isfinite(ra[-1]) and np.isfinite(dec[-1])):
+        raise RegistrationError(
+            "the frame's centre has no place in the field's WCS: its registration diverges there. "
+            "Solve the frame itself."
+        )
+    good = np.isfinite(ra) & np.isfinite(dec)
+    plane = np.column_stack(_tangent_plane(ra[good], dec[good], ra[-1], dec[-1]))
+    u, v = x[good] - x0, y[good] - y0
+    exponents = [(i, j) for i in range(sip_order + 1) for j in range(sip_order + 1 - i) if i + j]
+    reach = max(n_x_pix, n_y_pix) / 2
+    powers = np.column_stack([(u / reach) ** i * (v / reach) ** j for i, j in exponents])
+    scale = np.array([reach ** (i + j) for i, j in exponents])
+    fit = np.linalg.lstsq(powers, plane, rcond=None)[0] / scale[:, None]
+    cd = np.column_stack([fit[exponents.index((1, 0))], fit[exponents.index((0, 1))]])
+    sip = np.linalg.solve(cd, fit.T)
+    cards = [
+        *(["CTYPE1", "RA---TAN-SIP"], ["CTYPE2", "DEC--TAN-SIP"], ["RADESYS", "ICRS"]),
+        *(["CRVAL1", float(ra[-1])], ["CRVAL2", float(dec[-1])]),
+        *(["CRPIX1", x0 + 1], ["CRPIX2", y0 + 1]),
+        *([f"CD{a + 1}_{b + 1}", float(cd[a, b])] for a in (0, 1) for b in (0, 1)),
+        *(["A_ORDER", sip_order], ["B_ORDER", sip_order]),
+    ]
+    for k, (i, j) in enumerate(exponents):
+        if i + j > 1:
+            cards += [[f"A_{i}_{j}", float(sip[0, k])], [f"B_{i}_{j}", float(sip[1, k])]]
+    return wcs_from_cards(cards)
+
+
+def _tangent_plane(ra, dec, ra0, dec0):
+    """Project gnomonically, degrees."""
+    ra, dec, ra0, dec0 = np.radians(ra), np.radians(dec), np.radians(ra0), np.radians(dec0)
+    cosine = np.sin(dec0) * np.sin(dec) + np.cos(dec0) * np.cos(dec) * np.cos(ra - ra0)
+    xi = np.cos(dec) * np.sin(ra - ra0) / cosine
+    eta = np.cos(dec0) * np.sin(dec) - np.sin(dec0) * np.cos(dec) * np.cos(ra - ra0)
+    return np.degrees(xi), np.degrees(eta / cosine)
+
+
+def scale_arcsec(wcs: WCS) -> float:
+    """Measure the mean scale at the reference point, arcsec per pixel."""
+    matrix = wcs.pixel_scale_matrix
+    return float(3600 * np.sqrt(abs(np.linalg.det(matrix))))
