@@ -187,7 +187,8 @@ def test_the_scatter_of_stars_tells_the_gain():
         assert fit.gain_err_e_per_adu / 2.0 < 0.15
         pulls.append((fit.gain_e_per_adu - 2.0) / fit.gain_err_e_per_adu)
     assert abs(np.mean(pulls)) < 3 / 20**0.5
-    assert 0.6 < np.std(pulls) < 1.5
+    # the error leans to the safe side: how much scales with light is hard to tell from photons
+    assert 0.4 < np.std(pulls) < 1.3
 
 
 def test_variable_stars_do_not_drag_the_gain():
