@@ -13,6 +13,7 @@ from functools import cache
 from importlib import resources
 
 _REQUIRES = re.compile(r"^-- requires:\s*(\w+)\s*$", re.MULTILINE)
+_COMMENT = re.compile(r"--[^\n]*")
 _PARAMETER = re.compile(r"\$([a-z_]\w*)")
 _TABLE = re.compile(
     r"(?:^-- (?P<about>[^\n]*)\n)?^create table (?P<name>\w+) \(\n(?P<body>.*?)^\);",
@@ -48,8 +49,7 @@ class Script:
     @property
     def parameters(self) -> list[str]:
         """Names of the `$parameters`, in order of appearance."""
-        body = "\n".join(line for line in self.text.splitlines() if not line.startswith("--"))
-        return list(dict.fromkeys(_PARAMETER.findall(body)))
+        return list(dict.fromkeys(_PARAMETER.findall(_COMMENT.sub("", self.text))))
 
 
 @cache

@@ -1,9 +1,18 @@
 """Fixtures shared by all tests."""
 
 import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
+
+from starmuster.warehouse import packages
+from starmuster.warehouse.store import Warehouse
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +23,61 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real frames at {folder}: set STARMUSTER_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def empty_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a warehouse without rows, to be copied by tests that write."""
+    return Warehouse.create(tmp_path_factory.mktemp("empty")).folder
+
+
+@pytest.fixture
+def warehouse(empty_warehouse: Path, tmp_path: Path) -> Iterator[Warehouse]:
+    """A warehouse without rows of its own for each test."""
+    folder = tmp_path / "warehouse"
+    shutil.copytree(empty_warehouse, folder)
+    with Warehouse(folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def fill() -> Callable[[str, list[dict[str, Any]]], pl.DataFrame]:
+    """Make rows of a table; columns that must have a value and get none hold a neutral one."""
+
+    def rows_of(table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
+        schema = packages.table_schemas()[table]
+        neutral = {name: _neutral(schema[name]) for name in packages.required_columns()[table]}
+        return packages.conform(table, pl.DataFrame([neutral | row for row in rows], schema=schema))
+
+    return rows_of
+
+
+def _neutral(dtype: pl.DataType) -> Any:
+    if dtype.is_numeric():
+        return 0
+    if isinstance(dtype, pl.List):
+        return []
+    return {
+        pl.String: "null",  # valid as JSON, too
+        pl.Boolean: False,
+        pl.Date: date(2024, 3, 8),
+        pl.Datetime: datetime(2024, 3, 8),
+    }[dtype.base_type()]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MB; a test that needs it is skipped, loudly, where none can be mounted."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(command, check=False, capture_output=True, text=True)
+    except OSError as error:
+        pytest.skip(f"no small disk: {error}")
+    if mounted.returncode:
+        pytest.skip(f"no small disk: {mounted.stderr.strip()} (root may mount one)")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

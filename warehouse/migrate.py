@@ -20,7 +20,7 @@ def connect(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection
         con = duckdb.connect(path, read_only=True)
     else:
         con = duckdb.connect(path, config={"storage_compatibility_version": STORAGE_VERSION})
-    con.execute("set timezone = 'UTC'")
+    con.execute("set global timezone = 'UTC'")  # of cursors, too
     return con
 
 

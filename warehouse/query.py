@@ -74,7 +74,7 @@ def user_query(
         wait_s=warehouse.wait_s,
     )
     try:
-        con.execute("set timezone = 'UTC'")
+        con.execute("set global timezone = 'UTC'")
         hardened(con)
         _refuse_other_than_query(con, text)
         return frame(con, text, **(parameters or {}))

@@ -83,12 +83,12 @@ create table quarantine (
 create table vantage (
     frame_id integer not null,          -- table frame
     tdb_minus_utc_s double not null,    -- unit=s; ucd=time.scale
-    barycentric_x_ls double not null,   -- unit=lyr/31557600; observer from the barycentre, ICRS, light seconds
-    barycentric_y_ls double not null,   -- unit=lyr/31557600; same
-    barycentric_z_ls double not null,   -- unit=lyr/31557600; same
-    heliocentric_x_ls double not null,  -- unit=lyr/31557600; observer from the Sun, ICRS, light seconds
-    heliocentric_y_ls double not null,  -- unit=lyr/31557600; same
-    heliocentric_z_ls double not null,  -- unit=lyr/31557600; same
+    barycentric_x_ls double not null,   -- unit=lyr.s/yr; observer from the barycentre, ICRS, light seconds
+    barycentric_y_ls double not null,   -- unit=lyr.s/yr; same
+    barycentric_z_ls double not null,   -- unit=lyr.s/yr; same
+    heliocentric_x_ls double not null,  -- unit=lyr.s/yr; observer from the Sun, ICRS, light seconds
+    heliocentric_y_ls double not null,  -- unit=lyr.s/yr; same
+    heliocentric_z_ls double not null,  -- unit=lyr.s/yr; same
     zenith_x double,                    -- unit vector of the zenith, ICRS; null without a site
     zenith_y double,                    -- same
     zenith_z double,                    -- same

@@ -1,6 +1,7 @@
 -- Nights of a camera and band that were measured and have no gain but what the stars tell, and
 -- whose stars were not asked since the last frame came. One row per camera, night, band, setting.
 -- requires: frame_noise
+-- column frame_ids: frames of the night that were measured, table frame
 create or replace view pending_star_scatter as
 select
     frame.camera_id,
