@@ -13,8 +13,10 @@ from starmuster.errors import CalibrationError, PixelError
 from starmuster.transforms.combine import (
     ExpectedNoise,
     UnreadableFrame,
+    _combine_values,
     band_height,
     combine,
+    compile_kernel,
     sorting_network,
 )
 
@@ -174,3 +176,11 @@ def test_a_frame_lost_on_the_way_says_which():
     with pytest.raises(UnreadableFrame) as caught:
         combine(readers, memory_byte=4 * 5 * 31 * 4)
     assert caught.value.index == 2
+
+
+def test_the_kernel_is_compiled_once_for_every_frame():
+    compile_kernel()
+    n_signature = len(_combine_values.signatures)
+    for n_frame in (1, 4, 20):
+        combine([ArrayRows(f) for f in frames(n_frame)], memory_byte=10_000)
+    assert len(_combine_values.signatures) == n_signature == 1

@@ -131,6 +131,15 @@ def combine(
     return Combined(mean, variance, n_used, method)
 
 
+def compile_kernel() -> None:
+    """Compile the kernel, or load it from its cache, before worker processes each do it."""
+    cube = np.ones((MIN_CLIPPED, 1), np.float32)
+    mean, variance = np.empty((2, 1), np.float32)
+    tuning = _tuning("clipped mean", MIN_CLIPPED, 5.0, 5.0, ExpectedNoise())
+    network = sorting_network(MIN_CLIPPED)
+    _combine_values(cube, network, tuning, mean, variance, np.empty(1, np.uint16))
+
+
 def common_shape(readers: Sequence[RowReader]) -> tuple[int, int]:
     """Return the one shape of all frames, or refuse naming both."""
     if not readers:
