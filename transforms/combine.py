@@ -111,14 +111,15 @@ def combine(
     n_y, n_x = common_shape(readers)
     method = method or robust_method(len(readers))
     band_rows = band_height(len(readers), n_x, memory_byte=memory_byte)
-    cube = np.empty((len(readers), min(band_rows, n_y), n_x), np.float32)
+    room = np.empty(len(readers) * min(band_rows, n_y) * n_x, np.float32)
     mean, variance = np.empty((2, n_y, n_x), np.float32)
     n_used = np.empty((n_y, n_x), np.uint16)
     tuning = _tuning(method, len(readers), low_sigma, high_sigma, noise or ExpectedNoise())
     network = sorting_network(len(readers))
     for start in range(0, n_y, band_rows):
         stop = min(start + band_rows, n_y)
-        band = cube[:, : stop - start]
+        n_value = len(readers) * (stop - start) * n_x
+        band = room[:n_value].reshape(len(readers), stop - start, n_x)
         _fill(band, readers, start, stop)
         _combine_values(
             band.reshape(len(readers), -1),
