@@ -47,7 +47,7 @@ create table identity (
 create table comparison_star (
     target_source_id integer not null,  -- table source
     night date not null,                -- night of the light curve
-    band varchar not null,              -- band of the light curve
+    band varchar,                       -- band of the light curve
     aperture_id smallint not null,      -- table aperture
     source_id integer not null,         -- table source
     is_used boolean not null,           -- false: rejected

@@ -18,7 +18,11 @@ with ensemble_star as (
         light_curve.flux_adu / avg(light_curve.flux_adu) over star as relative_flux,
         light_curve.flux_err_adu / avg(light_curve.flux_adu) over star as relative_flux_err
     from comparison_star
-    join light_curve using (source_id, aperture_id, night, band)
+    join light_curve on
+        light_curve.source_id = comparison_star.source_id
+        and light_curve.aperture_id = comparison_star.aperture_id
+        and light_curve.night = comparison_star.night
+        and light_curve.band is not distinct from comparison_star.band
     where
         comparison_star.is_used
         and light_curve.is_clean

@@ -145,13 +145,8 @@ def _field_files(
     """Write the stars of each field to a file that all workers read."""
     parts.mkdir(parents=True, exist_ok=True)
     con.register("wanted_field", pending.select("field_id").unique())
-    fields = con.sql(
-        "from field semi join wanted_field using (field_id) "
-        "join frame on frame.frame_id = field.reference_frame_id "
-        "left join wcs using (frame_id)"
-    ).project(
-        "field.field_id, field.reference_frame_id, frame.n_x_pix, frame.n_y_pix, wcs.cards, "
-        "field.scale_arcsec_per_pix"
+    fields = con.sql("from field_reference semi join wanted_field using (field_id)").project(
+        "field_id, reference_frame_id, n_x_pix, n_y_pix, cards, scale_arcsec_per_pix"
     )
     found: dict[int, FieldFile] = {}
     for field_id, reference_frame_id, n_x_pix, n_y_pix, cards, scale in fields.fetchall():
@@ -175,7 +170,7 @@ def _seal(run: Run, outcomes: list[Outcome], *, say: Callable[[str], None]) -> C
     failed: list[LightTask] = []
     for outcome in outcomes:
         if outcome.error is None:
-            for name, rows in packages.read_tables(outcome.result).items():
+            for name, rows in packages.read_tables(outcome.result or Path()).items():
                 tables[name].append(rows)
             continue
         error = outcome.error

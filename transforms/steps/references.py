@@ -1,21 +1,21 @@
 """The step that gives a field its reference frame, its place on the sky and its stars."""
 
-import json
 from collections.abc import Callable
 
 import numpy as np
 import polars as pl
 from astropy import units as u
+from astropy.wcs import WCS
 from cdshealpix.nested import lonlat_to_healpix
 
 from ...errors import RegistrationError, StarmusterError
 from ...warehouse.runs import Run
-from ..astrometry import SkyMap, header_sky_map, wcs_row
+from ..astrometry import sky_positions, wcs_row
 from ..flags import Flag
 from ..pool import run_tasks
-from ..solver import find_solver, solve_field
+from ..solver import is_solver_installed, solve_field
 from .lights import failed_products, light_tasks
-from .worker import Inspection, LightTask, inspect_light
+from .worker import Inspection, LightTask, frame_wcs, inspect_light
 
 HEALPIX_ORDER = 29
 SHARE_OF_BEST = 0.5  # a frame with a WCS is taken before one with twice its stars
@@ -88,28 +88,18 @@ def _spread(frames: pl.DataFrame, n_candidate: int):
 
 def _best(
     found: list[tuple[LightTask, Inspection]],
-) -> tuple[LightTask, Inspection, SkyMap | None]:
+) -> tuple[LightTask, Inspection, WCS | None]:
     """Take the frame with most stars; one with a trustworthy WCS before others."""
-    maps = {task.frame_id: _trusted(task) for task, _ in found}
+    wcs = {task.frame_id: frame_wcs(task) for task, _ in found}
     most = max(inspection.stars.height for _, inspection in found)
 
     def worth(pair: tuple[LightTask, Inspection]) -> tuple[bool, int]:
         task, inspection = pair
-        has_wcs = maps[task.frame_id] is not None
+        has_wcs = wcs[task.frame_id] is not None
         return has_wcs and inspection.stars.height >= SHARE_OF_BEST * most, inspection.stars.height
 
     task, inspection = max(found, key=worth)
-    return task, inspection, maps[task.frame_id]
-
-
-def _trusted(task: LightTask) -> SkyMap | None:
-    judged = header_sky_map(
-        json.loads(task.header),
-        task.shape[1],
-        task.shape[0],
-        scale_hint=task.scale_arcsec_per_pix,
-    )
-    return judged.sky_map
+    return task, inspection, wcs[task.frame_id]
 
 
 def _store_reference(
@@ -117,42 +107,40 @@ def _store_reference(
     field_id: int,
     task: LightTask,
     inspection: Inspection,
-    sky_map: SkyMap | None,
+    wcs: WCS | None,
     *,
     failed: list[LightTask],
     say: Callable[[str], None],
 ) -> None:
     stars = inspection.stars.filter((pl.col("flags") & int(Flag.BAD_PIXEL)) == 0)
     tables: dict[str, pl.DataFrame] = {}
-    if sky_map is not None:
-        tables["wcs"] = wcs_row(sky_map, method="header")
+    if wcs is not None:
+        row = wcs_row(wcs, task.shape[1], task.shape[0], method="header")
     else:
-        sky_map, row = _solve(run, task, stars, say=say)
-        if row is not None:
-            tables["wcs"] = row
-    if "wcs" in tables:
-        tables["wcs"] = tables["wcs"].with_columns(pl.lit(task.frame_id).alias("frame_id"))
-    tables["source"] = _sources(run, field_id, task, stars, sky_map)
+        wcs, row = _solve(run, task, stars, say=say)
+    if row is not None:
+        tables["wcs"] = row.with_columns(pl.lit(task.frame_id).alias("frame_id"))
+    tables["source"] = _sources(run, field_id, task, stars, wcs)
     tables["field"] = _field(run, field_id, task, tables.get("wcs"))
     if failed:
         tables["product"] = failed_products(failed, "reference")
     run.store("reference", tables)
-    where = "on the sky" if sky_map is not None else "in its own pixels, without a sky solution"
+    where = "on the sky" if wcs is not None else "in its own pixels, without a sky solution"
     say(f"field {field_id}: {stars.height} stars on {task.path.name}, {where}")
 
 
 def _solve(run: Run, task: LightTask, stars: pl.DataFrame, *, say: Callable[[str], None]):
     settings = run.warehouse.config.registration
-    if not settings.solve or find_solver() is None:
+    if not settings.solve or not is_solver_installed():
         return None, None
     try:
         solution = solve_field(
             stars,
-            n_x_pix=task.shape[1],
-            n_y_pix=task.shape[0],
-            scale_hint_arcsec_per_pix=task.scale_arcsec_per_pix,
-            ra_hint_deg=task.ra_deg,
-            dec_hint_deg=task.dec_deg,
+            task.shape[1],
+            task.shape[0],
+            scale_arcsec_per_pix=task.scale_arcsec_per_pix,
+            ra_deg=task.ra_deg,
+            dec_deg=task.dec_deg,
             timeout_s=settings.solve_timeout_s,
         )
     except RegistrationError as error:
@@ -160,16 +148,18 @@ def _solve(run: Run, task: LightTask, stars: pl.DataFrame, *, say: Callable[[str
         say(f"no sky solution: {error}")
         return None, None
     row = wcs_row(
-        solution.sky_map,
+        solution.wcs,
+        task.shape[1],
+        task.shape[0],
         method="solve-field",
         n_star=solution.n_star,
         rms_arcsec=solution.rms_arcsec,
     )
-    return solution.sky_map, row
+    return solution.wcs, row
 
 
 def _sources(
-    run: Run, field_id: int, task: LightTask, stars: pl.DataFrame, sky_map: SkyMap | None
+    run: Run, field_id: int, task: LightTask, stars: pl.DataFrame, wcs: WCS | None
 ) -> pl.DataFrame:
     first = run.next_id("source")
     rows = stars.select("x_pix", "y_pix", "flux_adu", "fwhm_pix", "flags").with_columns(
@@ -177,9 +167,9 @@ def _sources(
         field_id=pl.lit(field_id),
         first_frame_id=pl.lit(task.frame_id),
     )
-    if sky_map is None:
+    if wcs is None:
         return rows
-    ra_deg, dec_deg = sky_map.sky_positions(stars["x_pix"], stars["y_pix"])
+    ra_deg, dec_deg = sky_positions(wcs, stars["x_pix"], stars["y_pix"])
     cell = lonlat_to_healpix(ra_deg * u.deg, dec_deg * u.deg, HEALPIX_ORDER)
     return rows.with_columns(
         ra_deg=pl.Series(ra_deg).fill_nan(None),

@@ -9,16 +9,24 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from ...errors import PhotometryError, RegistrationError
 from ...warehouse import packages
 from ...warehouse.config import Config
-from ..astrometry import SkyMap, header_sky_map, wcs_row
+from ..astrometry import (
+    carried_wcs,
+    pixel_positions,
+    sky_positions,
+    wcs_from_cards,
+    wcs_row,
+)
 from ..background import Background, mesh_background
 from ..calibrate import calibrate, estimate_saturation_adu
 from ..detection import detect, frame_quality
 from ..flags import Flag
+from ..header_wcs import trusted_wcs
 from ..photometry import Photometry, forced_photometry
 from ..pixels import read_pixels
 from ..registration import (
@@ -28,7 +36,7 @@ from ..registration import (
     registration_from_map,
     registration_row,
 )
-from ..starmatch import register
+from ..starmatch import match_stars
 from .masters import read_master
 
 FALLBACK_FWHM_PIX = 3.0  # for the radii of a frame without any star to measure
@@ -128,11 +136,9 @@ def measure_light(task: LightTask) -> Path:
     if (part / "manifest.json").is_file():
         return part
     seen = _see(task)
-    sky_map = header_sky_map(
-        json.loads(task.header), task.shape[1], task.shape[0], scale_hint=task.scale_arcsec_per_pix
-    ).sky_map
+    header_wcs = frame_wcs(task)
     field_stars = read_field_stars(task.field.stars)
-    registration, method = _register(task, task.field, field_stars, seen.stars, sky_map)
+    registration, method = _register(task, task.field, field_stars, seen.stars, header_wcs)
     photometry = _photometry(task, task.field, field_stars, registration, seen)
     if photometry.measurement.is_empty():
         raise RegistrationError(
@@ -151,7 +157,7 @@ def measure_light(task: LightTask) -> Path:
             {"step": ["photometry"], "recipe": [task.recipe], "state": ["done"]}
         ),
     }
-    on_sky = _sky_solution(task, task.field, field_stars, registration, sky_map)
+    on_sky = _sky_solution(task, task.field, registration, header_wcs)
     if on_sky is not None:
         tables["wcs"] = on_sky
     rows = {
@@ -159,6 +165,18 @@ def measure_light(task: LightTask) -> Path:
         for name, frame in tables.items()
     }
     return packages.write(task.parts, task.key, rows, step="photometry")
+
+
+def frame_wcs(task: LightTask) -> WCS | None:
+    """Return the WCS of a frame's header if it can be trusted."""
+    pointing = None if task.ra_deg is None or task.dec_deg is None else (task.ra_deg, task.dec_deg)
+    return trusted_wcs(
+        json.loads(task.header),
+        task.shape[1],
+        task.shape[0],
+        scale_hint_arcsec_per_pix=task.scale_arcsec_per_pix,
+        pointing_deg=pointing,
+    ).wcs
 
 
 @lru_cache(maxsize=4)
@@ -226,17 +244,19 @@ def _register(
     field: FieldFile,
     field_stars: pl.DataFrame,
     stars: pl.DataFrame,
-    sky_map: SkyMap | None,
+    header_wcs: WCS | None,
 ) -> tuple[Registration, str]:
     """Lay the frame on its field: by WCS and stars, by stars, or by a trusted WCS alone."""
     if task.frame_id == field.reference_frame_id:
         return identity_registration(), "reference"
-    guess = _guess(field, sky_map)
+    guess = _guess(field, header_wcs)
     brightest = field_stars.sort("flux_adu", descending=True).head(
         task.config.registration.max_star
     )
     try:
-        found = register(brightest, stars.head(task.config.registration.max_star), guess=guess)
+        found = match_stars(
+            brightest, stars.head(task.config.registration.max_star), guess=guess
+        ).registration
     except RegistrationError as error:
         if guess is not None:
             return guess, "wcs"
@@ -244,13 +264,13 @@ def _register(
     return found, "stars" if guess is None else "wcs and stars"
 
 
-def _guess(field: FieldFile, sky_map: SkyMap | None) -> Registration | None:
-    if sky_map is None or field.cards is None:
+def _guess(field: FieldFile, header_wcs: WCS | None) -> Registration | None:
+    if header_wcs is None or field.cards is None:
         return None
-    reference = SkyMap.from_cards(field.cards)
+    reference = wcs_from_cards(field.cards)
     try:
         return registration_from_map(
-            lambda x, y: sky_map.pixel_positions(*reference.sky_positions(x, y)),
+            lambda x, y: pixel_positions(header_wcs, *sky_positions(reference, x, y)),
             field.n_x_pix,
             field.n_y_pix,
         )
@@ -312,17 +332,19 @@ def _radii(apertures, *, fwhm_pix: float, scale_arcsec_per_pix: float | None) ->
 def _sky_solution(
     task: LightTask,
     field: FieldFile,
-    field_stars: pl.DataFrame,
     registration: Registration,
-    sky_map: SkyMap | None,
+    header_wcs: WCS | None,
 ) -> pl.DataFrame | None:
-    """Return the row of table wcs: of the reference, of the header, or carried over by stars."""
-    if field.cards is None:
-        return None
-    if task.frame_id == field.reference_frame_id:
-        return None  # stored with the field
-    if sky_map is not None:
-        return wcs_row(sky_map, method="header")
-    reference = SkyMap.from_cards(field.cards)
-    carried = reference.carried_over(registration, n_x_pix=task.shape[1], n_y_pix=task.shape[0])
-    return None if carried is None else wcs_row(carried, method="field")
+    """Return the row of table wcs: carried over from the field by stars, else of the header."""
+    if field.cards is None or task.frame_id == field.reference_frame_id:
+        return None  # the reference frame's is stored with the field
+    n_y_pix, n_x_pix = task.shape
+    if registration.n_star == 0:
+        return (
+            None if header_wcs is None else wcs_row(header_wcs, n_x_pix, n_y_pix, method="header")
+        )
+    try:
+        carried = carried_wcs(wcs_from_cards(field.cards), registration, n_x_pix, n_y_pix)
+    except RegistrationError:
+        return None  # measured all the same: its stars are known by the registration
+    return wcs_row(carried, n_x_pix, n_y_pix, method="field", n_star=registration.n_star)

@@ -1,0 +1,198 @@
+"""Light curves of any star from stored rows: comparison stars, aperture, relative flux."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from ..errors import AnalysisError, NotFoundError
+from ..warehouse.config import Ensemble
+from ..warehouse.store import shipped
+from .ensembles import choose_comparison, differential
+from .stars import Star
+
+
+@dataclass(frozen=True, slots=True)
+class LightCurve:
+    """A star's light curve in one night, band and aperture.
+
+    Attributes
+    ----------
+    points
+        Rows of view `light_curve` with ensemble_flux, n_comparison, relative_flux and
+        relative_flux_err (median one), in time order.
+    comparison
+        Rows of table `comparison_star`: every star considered, and why it was taken or not.
+    scatter
+        Robust scatter of the relative flux from frame to frame, outside the transit.
+    aperture_scatter
+        One row an aperture tried: aperture_id, aperture_name, scatter.
+    """
+
+    star: Star
+    night: date
+    band: str | None
+    aperture_id: int
+    aperture_name: str
+    points: pl.DataFrame
+    comparison: pl.DataFrame
+    scatter: float
+    aperture_scatter: pl.DataFrame
+
+
+def star_nights(con: duckdb.DuckDBPyConnection, star: Star) -> pl.DataFrame:
+    """Return the nights and bands in which a star was measured: night, band, n_frames.
+
+    Raises
+    ------
+    NotFoundError
+        If it was never measured.
+    """
+    nights = shipped(con, "star_nights", source_id=star.source_id)
+    if nights.is_empty():
+        raise NotFoundError(
+            f"{star.name}: source {star.source_id} lies on no measured frame. "
+            f"See `starmuster status` for what is pending or failed."
+        )
+    return nights
+
+
+def light_curve(
+    con: duckdb.DuckDBPyConnection,
+    star: Star,
+    *,
+    night: date,
+    band: str | None,
+    aperture: str | None = None,
+    transit_bjd_tdb: tuple[float, float] | None = None,
+    options: Ensemble,
+) -> LightCurve:
+    """Make the differential light curve of a star in one night and band.
+
+    Comparison stars are chosen for each aperture anew; of all apertures the one is taken whose
+    curve scatters least from frame to frame. Neither choice looks into a transit.
+
+    Parameters
+    ----------
+    aperture
+        Name or number; None chooses.
+    transit_bjd_tdb
+        Begin and end of a predicted transit: frames in between do not decide.
+    options
+        How comparison stars are chosen.
+
+    Raises
+    ------
+    NotFoundError, AnalysisError
+        No such aperture, no clean flux, or no star that can serve as comparison.
+    """
+    apertures = _apertures(con, star, night, band, aperture)
+    best: LightCurve | None = None
+    tried: list[dict[str, object]] = []
+    errors: list[AnalysisError] = []
+    for aperture_id, aperture_name, _ in apertures.iter_rows():
+        try:
+            curve = _curve(
+                con, star, night, band, aperture_id, aperture_name, transit_bjd_tdb, options
+            )
+        except AnalysisError as error:
+            errors.append(error)
+            continue
+        tried.append(
+            {
+                "aperture_id": aperture_id,
+                "aperture_name": aperture_name,
+                "scatter": curve.scatter,
+            }
+        )
+        if best is None or curve.scatter < best.scatter:
+            best = curve
+    if best is None:
+        raise errors[-1]
+    return LightCurve(
+        best.star,
+        best.night,
+        best.band,
+        best.aperture_id,
+        best.aperture_name,
+        best.points,
+        best.comparison,
+        best.scatter,
+        pl.DataFrame(tried),
+    )
+
+
+def step_scatter(flux: np.ndarray) -> float:
+    """Return the robust scatter of a curve from the differences of successive points."""
+    steps = np.diff(flux[np.isfinite(flux)])
+    return float(1.4826 * np.median(np.abs(steps)) / np.sqrt(2)) if len(steps) else float("inf")
+
+
+def _apertures(
+    con: duckdb.DuckDBPyConnection,
+    star: Star,
+    night: date,
+    band: str | None,
+    aperture: str | None,
+) -> pl.DataFrame:
+    found = shipped(con, "star_apertures", source_id=star.source_id, night=night, band=band)
+    if found.is_empty():
+        raise NotFoundError(
+            f"{star.name}: no flux of source {star.source_id} on {night} in {band}; "
+            f"see its flags in `measurement`."
+        )
+    if aperture is None:
+        return found
+    wanted = found.filter(
+        (pl.col("aperture_name") == aperture) | (pl.col("aperture_id").cast(pl.String) == aperture)
+    )
+    if wanted.is_empty():
+        raise NotFoundError(
+            f"no aperture {aperture!r}; there are: {', '.join(found['aperture_name'])}."
+        )
+    return wanted
+
+
+def _curve(
+    con: duckdb.DuckDBPyConnection,
+    star: Star,
+    night: date,
+    band: str | None,
+    aperture_id: int,
+    aperture_name: str,
+    transit_bjd_tdb: tuple[float, float] | None,
+    options: Ensemble,
+) -> LightCurve:
+    where = {"night": night, "band": band, "aperture_id": aperture_id}
+    rows = shipped(con, "ensemble_rows", field_id=star.field_id, **where)
+    points = shipped(con, "star_points", source_id=star.source_id, **where)
+    outside = points
+    if transit_bjd_tdb is not None:
+        begin, end = transit_bjd_tdb
+        outside = points.filter(~pl.col("mid_bjd_tdb").is_between(begin, end))
+    deciding = outside if outside.height >= max(5, points.height // 5) else points
+    comparison = choose_comparison(
+        rows,
+        star.source_id,
+        out_of_transit=deciding["frame_id"].to_list(),
+        max_fainter_mag=options.max_fainter_mag,
+        max_brighter_mag=options.max_brighter_mag,
+        max_n=options.max_star,
+    )
+    relative = differential(rows, star.source_id, comparison)
+    points = points.join(relative, on="frame_id", how="left", maintain_order="left")
+    clean = points.filter(pl.col("is_clean")).join(
+        deciding.select("frame_id"), on="frame_id", how="semi", maintain_order="left"
+    )
+    stored = comparison.with_columns(
+        target_source_id=pl.lit(star.source_id),
+        night=pl.lit(night),
+        band=pl.lit(band, pl.String),
+        aperture_id=pl.lit(aperture_id),
+    )
+    scatter = step_scatter(clean["relative_flux"].drop_nulls().to_numpy())
+    return LightCurve(
+        star, night, band, aperture_id, aperture_name, points, stored, scatter, pl.DataFrame()
+    )

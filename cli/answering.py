@@ -1,0 +1,249 @@
+"""Commands that answer from stored rows: fields, stars, light-curve, identify, report."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cyclopts import App
+
+from ..errors import LockedError, NotFoundError, UsageError
+from .session import SESSION
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..warehouse.store import Warehouse
+
+FIELD_COLUMNS = ("field", "name", "bands", "n_frames", "n_registered", "n_on_sky", "n_source")
+POINT_COLUMNS = (
+    "mid_jd_utc",
+    "mid_bjd_tdb",
+    "band",
+    "relative_flux",
+    "relative_flux_err",
+    "airmass",
+    "flags",
+)
+
+
+def register(app: App) -> None:
+    """Add the commands of this module."""
+    app.command(fields)
+    app.command(stars)
+    app.command(light_curve, name="light-curve")
+    app.command(identify)
+    report = App(name="report", help="Write a report as one HTML file that opens offline.")
+    report.command(transit)
+    app.command(report)
+
+
+def fields() -> None:
+    """List the fields with their frames and stars."""
+    with SESSION.warehouse().reading() as con:
+        rows = con.table("field_summary").pl()
+    SESSION.rows(rows.rename({"field_id": "field", "field_name": "name"}).select(FIELD_COLUMNS))
+
+
+def stars(field: str, /) -> None:
+    """List the stars of a field, brightest first.
+
+    Parameters
+    ----------
+    field
+        Number or name of the field.
+    """
+    warehouse = SESSION.warehouse()
+    field_id, _ = find_field(warehouse, field)
+    SESSION.rows(warehouse.query("stars", field=field_id))
+
+
+def light_curve(
+    star: str,
+    /,
+    *,
+    night: str | None = None,
+    band: str | None = None,
+    aperture: str | None = None,
+) -> None:
+    """Show the differential light curve of a star, over all its nights and bands.
+
+    Parameters
+    ----------
+    star
+        Source number, name, or "RA DEC" in degrees or as "16:00:44.0 +43:08:42": then the
+        nearest star within 5 arcsec.
+    night
+        Only this night, as YYYY-MM-DD.
+    band
+        Only this band.
+    aperture
+        Name or number of an aperture; else the one with the least scatter.
+    """
+    import polars as pl
+
+    from ..analysis.light_curves import light_curve as make_curve
+    from ..analysis.light_curves import star_nights
+    from ..analysis.stars import find_star
+    from ..errors import AnalysisError
+
+    warehouse = SESSION.warehouse()
+    with warehouse.reading() as con:
+        found = find_star(con, star)
+        nights = _chosen_nights(star_nights(con, found), night, band)
+        curves, errors = [], []
+        for when, seen_in, _ in nights.iter_rows():
+            try:
+                curves.append(
+                    make_curve(
+                        con,
+                        found,
+                        night=when,
+                        band=seen_in,
+                        aperture=aperture,
+                        options=warehouse.config.ensemble,
+                    )
+                )
+            except AnalysisError as error:
+                errors.append(error)
+                SESSION.say(f"{when} {seen_in}: {error}")
+    if not curves:
+        raise errors[-1]
+    store_comparison(warehouse, [curve.comparison for curve in curves])
+    for curve in curves:
+        n_used = curve.comparison["is_used"].sum()
+        SESSION.say(
+            f"{curve.night} {curve.band}: source {found.source_id}, {curve.aperture_name}, "
+            f"{n_used} comparison stars, scatter {100 * curve.scatter:.2f} %"
+        )
+    SESSION.rows(pl.concat([curve.points for curve in curves]).select(POINT_COLUMNS))
+
+
+def identify(name: str, /, *, field: str, xy: str, frame: str) -> None:
+    """Tie a name to the star at a pixel of a frame, for all nights; it counts before positions.
+
+    Parameters
+    ----------
+    name
+        Name of the target or planet.
+    field
+        Number or name of the field.
+    xy
+        0-based pixels in that frame, as X,Y.
+    frame
+        Path or file name of the frame.
+    """
+    import polars as pl
+
+    from ..transforms.steps.identity import nearest_source
+    from .ingesting import open_run
+
+    warehouse = SESSION.warehouse()
+    field_id, field_name = find_field(warehouse, field)
+    x_pix, y_pix = _pixels(xy)
+    with warehouse.reading() as con:
+        found = nearest_source(con, field_id, frame, x_pix, y_pix)
+        key = con.sql("values (name_key($name))", params={"name": name}).fetchone()
+    row = {
+        "target_key": key[0] if key else name,
+        "target_name": name,
+        "field_id": field_id,
+        "source_id": found.source_id,
+        "frame_id": found.frame_id,
+        "x_pix": x_pix,
+        "y_pix": y_pix,
+        "tied_utc": datetime.now(UTC).replace(tzinfo=None),
+    }
+    with open_run(warehouse) as current:
+        current.store("identify", {"identity": pl.DataFrame([row])})
+    if SESSION.as_json:
+        SESSION.answer(row | {"separation_pix": found.separation_pix})
+    SESSION.tell(
+        f"{name} is source {found.source_id} of field {field_id} ({field_name}), "
+        f"{found.separation_pix:.2f} pixels from {x_pix:g},{y_pix:g}"
+    )
+
+
+def transit(
+    planet: str,
+    /,
+    *,
+    night: str | None = None,
+    band: str | None = None,
+    aperture: str | None = None,
+    output: Path | None = None,
+) -> None:
+    """Fit a transit from stored photometry and write its report.
+
+    Parameters
+    ----------
+    planet
+        Name of a planet whose ephemeris was imported.
+    night
+        Night as YYYY-MM-DD; else the latest that covers a predicted transit.
+    band
+        Band; else the one with most frames.
+    aperture
+        Name or number of an aperture; else the one with the least scatter outside the transit.
+    output
+        HTML file to write; else one in the warehouse's folder `reports`.
+    """
+    from .transit import report_transit
+
+    report_transit(planet, night=night, band=band, aperture=aperture, output=output)
+
+
+def find_field(warehouse: "Warehouse", text: str) -> tuple[int, str]:
+    """Return number and name of a field given by either.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    """
+    known = warehouse.query("field_named", field_name=text)
+    if known.is_empty():
+        with warehouse.reading() as con:
+            names = [str(row[0]) for row in con.table("field").project("field_name").fetchall()]
+        raise NotFoundError(f"no field {text!r}; there are: {', '.join(names) or 'none'}.")
+    return known["field_id"][0], known["field_name"][0]
+
+
+def store_comparison(warehouse: "Warehouse", chosen: "list[pl.DataFrame]") -> None:
+    """Store the comparison stars of light curves, unless they are stored just so."""
+    import polars as pl
+
+    from ..warehouse.packages import conform
+    from .ingesting import open_run
+
+    rows = conform("comparison_star", pl.concat(chosen))
+    with warehouse.reading() as con:
+        stored = con.table("comparison_star").pl()
+    if rows.join(stored, on=rows.columns, how="anti", nulls_equal=True).is_empty():
+        return
+    try:
+        with open_run(warehouse) as current:
+            current.store("comparison", {"comparison_star": rows})
+    except LockedError as error:
+        SESSION.say(f"the comparison stars were not stored: {error}")
+
+
+def _chosen_nights(nights: "pl.DataFrame", night: str | None, band: str | None) -> "pl.DataFrame":
+    import polars as pl
+
+    wanted = nights
+    if night is not None:
+        wanted = wanted.filter(pl.col("night").cast(pl.String) == night)
+    if band is not None:
+        wanted = wanted.filter(pl.col("band") == band)
+    if wanted.is_empty():
+        seen = ", ".join(f"{row[0]} {row[1]}" for row in nights.iter_rows())
+        raise NotFoundError(f"no frames of {night or 'any night'} in {band or 'any band'}: {seen}.")
+    return wanted
+
+
+def _pixels(text: str) -> tuple[float, float]:
+    try:
+        x_pix, y_pix = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--xy {text}: two numbers expected, as 423,286.") from error
+    return x_pix, y_pix
