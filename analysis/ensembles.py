@@ -13,7 +13,9 @@ from .red_noise import robust_scatter
 
 Array = NDArray[np.float64]
 
-N_ROUND = 30
+N_ROUND = 30  # turns of solving for levels and factors
+N_JUDGE = 5  # turns of weighing; the next rejection starts from where the last one ended
+N_CANDIDATE = 3  # stars judged for each one that is wanted
 LEAST_SHARE = 0.1  # of the variance seen that stays a star's own, whatever its comparison explains
 CHOICE_SCHEMA: dict[str, type[pl.DataType]] = {
     "source_id": pl.Int64,
@@ -45,7 +47,7 @@ def choose_comparison(
     max_brighter_mag: float = 3.0,
     min_distance_pix: float = 10.0,
     min_frames_fraction: float = 0.9,
-    max_n: int = 30,
+    max_n: int = 15,
     max_variability: float = 2.0,
     max_noise: float = 3.0,
     max_weight: float = 0.3,
@@ -69,7 +71,7 @@ def choose_comparison(
     min_frames_fraction
         Of the frames on which the target is clean, so many must show the star clean.
     max_n
-        Of the stars left, so many are used: those nearest to the target.
+        So many stars are used at most, the steadiest, out of thrice as many nearest to the target.
     max_variability
         Largest total scatter over that from frame to frame, as a multiple of the field's median.
     max_noise
@@ -114,20 +116,19 @@ def choose_comparison(
         min_distance_pix=min_distance_pix,
         min_frames_fraction=min_frames_fraction,
     )
-    candidates = np.flatnonzero(np.array([reason is None for reason in reasons]))
-    scatter, used = np.full(len(reasons), np.nan), candidates
+    used = np.flatnonzero(np.array([reason is None for reason in reasons]))
+    used = _nearest(table, target, used, N_CANDIDATE * max_n, reasons)
+    scatter, variance = np.full(len(reasons), np.nan), np.ones((2, len(reasons)))
     while len(used) > 1:
-        steady, total = _scatters(table.flux[used], cap=max_weight)
-        scatter[used] = np.maximum(steady, total)
-        rejected = _worst(steady, total, max_variability=max_variability, max_noise=max_noise)
-        if rejected is None:
+        variance[:, used] = _variances(table.flux[used], variance[:, used], cap=max_weight)
+        scatter[used] = np.sqrt(variance[:, used].max(axis=0))
+        worst = _worst(variance[:, used], max_variability=max_variability, max_noise=max_noise)
+        if not worst:
             break
-        reasons[used[rejected[0]]] = rejected[1]
-        used = np.delete(used, rejected[0])
-    far = _furthest(table, target, used, max_n)
-    for i in far:
-        reasons[i] = f"further than the {max_n} nearest"
-    used = np.setdiff1d(used, far)
+        for i, reason in worst.items():
+            reasons[used[i]] = reason
+        used = np.delete(used, list(worst))
+    used = _steadiest(scatter, used, max_n, reasons)
     weight = np.full(len(reasons), np.nan)
     weight[used] = _capped(_inverse_variance(scatter[used]), max_weight)
     return _rows(table, target, weight, scatter, reasons)
@@ -193,7 +194,8 @@ def _unsuitable(
             reasons.append("the target")
         elif seen[i] < min_frames_fraction:
             reasons.append(
-                f"clean on {100 * seen[i]:.0f} % of the frames, {100 * min_frames_fraction:.0f} % needed"
+                f"clean on {100 * seen[i]:.0f} % of the frames, "
+                f"{100 * min_frames_fraction:.0f} % needed"
             )
         elif distance[i] < min_distance_pix:
             reasons.append(f"{distance[i]:.1f} pix from the target, {min_distance_pix:g} needed")
@@ -222,39 +224,48 @@ def _distance_pix(table: _Table, target: int) -> Array:
     return np.hypot(table.x_pix - table.x_pix[target], table.y_pix - table.y_pix[target])
 
 
-def _scatters(flux: Array, *, cap: float) -> tuple[Array, Array]:
-    """Relative scatter of each star against the others: from frame to frame, and in total.
+def _variances(flux: Array, start: Array, *, cap: float) -> Array:
+    """Relative variance of each star against the others, (2, n_star): between frames, and total.
 
-    Both are what is left to the star itself after the noise of its comparison is taken off.
+    What is left to the star itself after the noise of its comparison is taken off; iterated from
+    a start, since the weights follow from it.
     """
-    variance = np.full((2, len(flux)), 1.0)
-    for _ in range(N_ROUND):
+    variance = start
+    for _ in range(N_JUDGE):
         weight = _capped(_inverse_variance(np.sqrt(variance.max(axis=0))), cap)
         seen, comparison = _leave_one_out(flux, weight, variance)
         new = np.maximum(seen - comparison, LEAST_SHARE * seen)
-        is_same = np.allclose(new, variance, rtol=0.01)
+        is_same = np.allclose(new, variance, rtol=0.02)
         variance = new
         if is_same:
             break
-    steady, total = np.sqrt(variance)
-    return steady, total
+    return variance
 
 
 def _leave_one_out(flux: Array, weight: Array, variance: Array) -> tuple[Array, Array]:
     """Variances, (2, n_star), of each star over the mean of the others, and those of that mean."""
-    seen, comparison = np.empty_like(variance), np.empty_like(variance)
-    for i in range(len(flux)):
-        others = np.arange(len(flux)) != i
-        share = weight[others] / weight[others].sum()
-        ratio = flux[i] / _common(flux[others], share)[0]
-        ratio = ratio[np.isfinite(ratio)] / np.nanmedian(ratio)
-        seen[:, i] = robust_scatter(np.diff(ratio)) ** 2 / 2, robust_scatter(ratio) ** 2
-        comparison[:, i] = variance[:, others] @ share**2
-    floor = np.finfo(float).eps
-    return np.maximum(seen, floor), comparison
+    _, level = _common(flux, weight, accuracy=1e-4)
+    present = np.where(np.isfinite(flux), weight[:, None], 0.0)
+    share = np.where(present > 0, flux / level[:, None], 0.0) * present
+    with np.errstate(invalid="ignore", divide="ignore"):  # a frame with one star has no others
+        others = (share.sum(axis=0) - share) / (present.sum(axis=0) - present)
+        ratio = flux / level[:, None] / others
+    ratio[~np.isfinite(ratio)] = np.nan
+    ratio /= _levels(ratio)[:, None]
+    seen = np.array([_scatters(curve[np.isfinite(curve)]) for curve in ratio]).T ** 2
+    noise = weight**2 * variance
+    comparison = (noise.sum(axis=1, keepdims=True) - noise) / (weight.sum() - weight) ** 2
+    return np.maximum(seen, np.finfo(float).eps), comparison
 
 
-def _common(flux: Array, weight: Array) -> tuple[Array, Array]:
+def _scatters(curve: Array) -> tuple[float, float]:
+    """Robust scatter between neighbouring frames, as of one frame, and in total."""
+    if len(curve) < 3:
+        return 1.0, 1.0
+    return robust_scatter(np.diff(curve)) / math.sqrt(2), robust_scatter(curve)
+
+
+def _common(flux: Array, weight: Array, *, accuracy: float = 1e-7) -> tuple[Array, Array]:
     """What all stars do together: level of each star, and factor of each frame.
 
     The product of the two describes all fluxes, solved by turns, so that a star missing from some
@@ -270,7 +281,7 @@ def _common(flux: Array, weight: Array) -> tuple[Array, Array]:
         factor = np.where(has_flux, flux / level[:, None] * present, 0.0).sum(axis=0) / total
         change = _levels(flux / factor) / level
         level = level * change
-        if np.allclose(change, 1.0, rtol=1e-7):
+        if np.allclose(change, 1.0, rtol=accuracy):
             break
     return factor, level
 
@@ -298,31 +309,45 @@ def _capped(weight: Array, cap: float) -> Array:
     return weight
 
 
-def _worst(
-    steady: Array, total: Array, *, max_variability: float, max_noise: float
-) -> tuple[int, str] | None:
-    """The one star to be removed next and why, None if all are fit."""
-    slow = total / steady
-    slow = slow / max(float(np.median(slow)), 1.0)
-    i = int(np.argmax(slow))
-    if slow[i] > max_variability and len(steady) > 2:
-        return i, (
-            f"variable: its scatter of {100 * total[i]:.2f} % is {total[i] / steady[i]:.1f} times "
-            f"that from frame to frame"
-        )
+def _worst(variance: Array, *, max_variability: float, max_noise: float) -> dict[int, str]:
+    """The stars to be removed next and why, none if all are fit; a tenth of them at most."""
+    steady, total = np.sqrt(variance)
+    slow = total / steady / max(float(np.median(total / steady)), 1.0)
     scatter = np.maximum(steady, total)
-    i = int(np.argmax(scatter))
-    if scatter[i] > max_noise * scatter.min():
-        return i, (
-            f"noisy: scatter {100 * scatter[i]:.2f} %, {scatter[i] / scatter.min():.1f} times that "
-            f"of the best"
+    noise = scatter / scatter.min()
+    # Three stars are needed to tell which one varies.
+    excess = np.maximum(slow / max_variability if len(slow) > 2 else 0.0, noise / max_noise)
+    worst = np.argsort(-excess)[: max(1, len(excess) // 10)]
+    return {
+        i: (
+            f"variable: its scatter of {100 * total[i]:.2f} % is {total[i] / steady[i]:.1f} times "
+            "that from frame to frame"
+            if slow[i] / max_variability >= noise[i] / max_noise
+            else f"noisy: scatter {100 * scatter[i]:.2f} %, {noise[i]:.1f} times that of the best"
         )
-    return None
+        for i in worst.tolist()
+        if excess[i] > 1
+    }
 
 
-def _furthest(table: _Table, target: int, used: NDArray[np.intp], max_n: int) -> NDArray[np.intp]:
-    nearest_first = used[np.argsort(_distance_pix(table, target)[used], kind="stable")]
-    return nearest_first[max_n:]
+def _nearest(
+    table: _Table, target: int, used: NDArray[np.intp], n: int, reasons: list[str | None]
+) -> NDArray[np.intp]:
+    """Keep the n stars nearest to the target and write down why the others go."""
+    order = np.argsort(_distance_pix(table, target)[used], kind="stable")
+    for i in used[order[n:]]:
+        reasons[i] = f"further than the {n} nearest"
+    return np.sort(used[order[:n]])
+
+
+def _steadiest(
+    scatter: Array, used: NDArray[np.intp], n: int, reasons: list[str | None]
+) -> NDArray[np.intp]:
+    """Keep the n stars of the least scatter and write down why the others go."""
+    order = np.argsort(scatter[used], kind="stable")
+    for i in used[order[n:]]:
+        reasons[i] = f"less steady than the {n} best: {100 * scatter[i]:.2f} %"
+    return np.sort(used[order[:n]])
 
 
 def _rows(
