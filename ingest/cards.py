@@ -91,7 +91,8 @@ def parse_header(raw: bytes) -> Header:
                 continue
         if not line.isspace() and not _continue(cards, line):
             _append_odd(cards, line, issues)
-    return Header(tuple(cards), tuple(issues), _index(cards, issues))
+    by_keyword = _index(cards, issues)
+    return Header(tuple(cards), tuple(issues), by_keyword)
 
 
 def merge_headers(primary: Header, extension: Header) -> Header:

@@ -18,7 +18,7 @@ from ..warehouse.store import Warehouse
 from .folders import Listing, list_folders
 from .instruments import Numbered, assign_ids
 from .intake import Batch, scan
-from .positions import Site
+from .positions import Site, wrapped
 from .quantities import make_synonyms
 
 STEP = "catalogue"
@@ -145,7 +145,7 @@ def _replaced(known: pl.DataFrame, rows: pl.DataFrame, key: str) -> pl.DataFrame
 def _site(config: SiteConfig) -> Site:
     return Site(
         latitude_deg=config.latitude_deg,
-        longitude_deg=(config.longitude_deg + 180) % 360 - 180,
+        longitude_deg=wrapped(config.longitude_deg),
         elevation_m=config.elevation_m,
         site_name=config.name,
     )

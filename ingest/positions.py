@@ -134,7 +134,7 @@ def read_site(quantities: Quantities, times: Times, pointing: Pointing | None) -
         name = quantities.text("site_name")
         return Site(
             latitude_deg,
-            _wrapped(sign * given_deg),
+            wrapped(sign * given_deg),
             elevation.value if elevation is not None else None,
             name.value if name is not None else None,
             source="header",
@@ -176,7 +176,7 @@ def _sign_by_clocks(
         return 1, f"{east[0][1]} agrees"
     if len(west) > (given_deg < 0):
         return -1, f"{west[0][1]} gives {west[0][0]:.2f} deg"
-    if times.zone_h is not None and abs(_wrapped(given_deg)) > _ZONE_AGREES_DEG / 2:
+    if times.zone_h is not None and abs(wrapped(given_deg)) > _ZONE_AGREES_DEG / 2:
         zone_deg = 15 * times.zone_h
         is_west = _is_near(-given_deg, zone_deg, _ZONE_AGREES_DEG)
         if is_west and not _is_near(given_deg, zone_deg, _ZONE_AGREES_DEG):
@@ -185,7 +185,7 @@ def _sign_by_clocks(
 
 
 def _is_near(a_deg: float | None, b_deg: float, within_deg: float) -> bool:
-    return a_deg is not None and abs(_wrapped(a_deg - b_deg)) < within_deg
+    return a_deg is not None and abs(wrapped(a_deg - b_deg)) < within_deg
 
 
 def _sidereal_longitudes(
@@ -199,16 +199,16 @@ def _sidereal_longitudes(
         local_deg = _angle(quantities, card, 15.0)
         if local_deg is None:
             continue
-        found.append((_wrapped(local_deg - greenwich_deg), card.keyword))
+        found.append((wrapped(local_deg - greenwich_deg), card.keyword))
         if times.zone_h:
             by_local_clock_deg = greenwich_deg + 15.041068 * times.zone_h
-            by_local_deg = _wrapped(local_deg - by_local_clock_deg)
+            by_local_deg = wrapped(local_deg - by_local_clock_deg)
             found.append((by_local_deg, f"{card.keyword} of local time"))
     for card in quantities.cards("hour_angle") if pointing is not None else ():
         hour_angle_deg = _angle(quantities, card, 15.0)
         if hour_angle_deg is not None and pointing is not None:
             local_deg = hour_angle_deg + pointing.ra_deg
-            found.append((_wrapped(local_deg - greenwich_deg), f"{card.keyword} + RA"))
+            found.append((wrapped(local_deg - greenwich_deg), f"{card.keyword} + RA"))
     return found
 
 
@@ -217,8 +217,9 @@ def _greenwich_sidereal_deg(utc: datetime) -> float:
     return 280.46061837 + 360.98564736629 * ((utc - _J2000).total_seconds() / 86400)
 
 
-def _wrapped(angle_deg: float) -> float:
-    return (angle_deg + 180) % 360 - 180
+def wrapped(angle_deg: float) -> float:
+    """Return an angle between -180 and 180 degrees; one that is there already is not touched."""
+    return angle_deg if -180 <= angle_deg <= 180 else (angle_deg + 180) % 360 - 180
 
 
 def _angle(quantities: Quantities, card: Card, sexagesimal_factor: float) -> float | None:

@@ -198,7 +198,7 @@ def _inverse(table: Mapping[str, list[str]], key: Any) -> dict[str, str]:
 def band_key(name: str) -> str:
     """Return the form in which band names are compared: case counts only in short names."""
     bare = re.sub(r"[\s_\-.]+", "", name)
-    return bare if len(bare) <= 2 else bare.casefold()
+    return bare if len(bare) <= 2 else bare.replace("'", "").casefold()
 
 
 class Quantities:
