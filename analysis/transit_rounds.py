@@ -70,7 +70,7 @@ def settle(
     outcome = None
     for _ in range(N_ROUND):
         fitted = replace(light, err=np.hypot(scale * light.err, jitter))
-        outcome = _round(fitted, bases, solve, prior, kept, starts)
+        outcome = _round(fitted, bases, solve, prior, kept=kept, starts=starts)
         still = ~_outliers(outcome.residual, light.err, outlier_sigma)
         in_flux = (outcome.residual * outcome.baseline)[still]
         matched = matched_errors(light.err[still], in_flux, outcome.n_fitted)
@@ -90,6 +90,7 @@ def _round(
     bases: Mapping[str, Array],
     solve: Solver,
     prior: Prior,
+    *,
     kept: Mask,
     starts: dict[str, Array | None],
 ) -> Settled:

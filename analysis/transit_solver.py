@@ -160,7 +160,7 @@ def _project(light: Light, basis: Array, model: Array) -> tuple[Array, Array]:
     """Best coefficients of the baseline under a given transit, and the weighted residuals."""
     weighted = basis * (model / light.err)[:, None]
     target = light.flux / light.err
-    coefficient = np.linalg.lstsq(weighted, target, rcond=None)[0]
+    coefficient: Array = np.asarray(np.linalg.lstsq(weighted, target)[0], dtype=np.float64)
     return coefficient, target - weighted @ coefficient
 
 
@@ -172,11 +172,10 @@ def covariance(
     `inflation` widens the errors of the data, not those of the priors.
     """
     if solution.theta is None:
-        cov = np.linalg.pinv(
-            (basis / (light.err * inflation)[:, None]).T
-            @ (basis / (light.err * inflation)[:, None])
+        weighted = basis / light.err[:, None] / inflation
+        return np.asarray(np.linalg.pinv(weighted.T @ weighted), dtype=np.float64), float(
+            basis.shape[1]
         )
-        return cov, float(basis.shape[1])
     theta, steps = solution.theta, 1e-3 * STEP
     baseline = basis @ solution.coefficient
     columns = []
@@ -192,7 +191,9 @@ def covariance(
     data = jacobian.T @ jacobian
     held = np.zeros(len(data))
     held[: len(theta)] = prior.width**-2.0
-    cov = np.linalg.pinv(data + np.diag(held), rcond=1e-14, hermitian=True)
+    cov = np.asarray(
+        np.linalg.pinv(data + np.diag(held), rcond=1e-14, hermitian=True), dtype=np.float64
+    )
     return cov, float(np.trace(cov @ data))
 
 

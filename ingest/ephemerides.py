@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -56,7 +57,7 @@ SEXAGESIMAL = re.compile(r"[+-]?\d+\s*[:hd\s]\s*\d+\s*[:m\s]\s*\d+(\.\d*)?\s*s?"
 Row = Mapping[str, str]
 
 
-class _Refused(AnalysisError):
+class _RefusedError(AnalysisError):
     """One row cannot be used; the message is the reason, without the planet."""
 
 
@@ -105,9 +106,9 @@ def sift_ephemerides(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         try:
             planet = _planet(row, file_name=path.name)
             if planet["planet_key"] in planets:
-                raise _Refused("named twice; expected one row a planet")
+                raise _RefusedError("named twice; expected one row a planet")
             planets[str(planet["planet_key"])] = planet
-        except _Refused as error:
+        except _RefusedError as error:
             refused.append({"planet_name": name, "reason": str(error)})
     return (
         pl.DataFrame(list(planets.values()), schema=SCHEMA),
@@ -148,9 +149,9 @@ def _is_content(line: str) -> bool:
 
 def _planet(row: Row, *, file_name: str) -> dict[str, object]:
     if row.get("default_flag", "1") not in {"", "1"}:
-        raise _Refused("not the archive's default solution (default_flag)")
+        raise _RefusedError("not the archive's default solution (default_flag)")
     if not row["pl_name"]:
-        raise _Refused("no name (pl_name)")
+        raise _RefusedError("no name (pl_name)")
     ra_deg, dec_deg = _position(row)
     notes: list[str] = []
     mid_bjd_tdb, system, note = _mid_time(row, ra_deg, dec_deg)
@@ -198,21 +199,23 @@ def _number(row: Row, column: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
-        raise _Refused(f"{column} is {text!r}; expected a number") from None
+        raise _RefusedError(f"{column} is {text!r}; expected a number") from None
     return value if math.isfinite(value) else None
 
 
 def _positive(row: Row, column: str, what: str) -> float:
     value = _number(row, column)
     if value is None or value <= 0:
-        raise _Refused(f"no {what} ({column} is {row.get(column) or 'empty'}); expected days > 0")
+        raise _RefusedError(
+            f"no {what} ({column} is {row.get(column) or 'empty'}); expected days > 0"
+        )
     return value
 
 
 def _within(row: Row, column: str, low: float, high: float) -> float | None:
     value = _number(row, column)
     if value is not None and not low <= value <= high:
-        raise _Refused(f"{column} is {value:g}; expected {low:g} to {high:g}")
+        raise _RefusedError(f"{column} is {value:g}; expected {low:g} to {high:g}")
     return value
 
 
@@ -227,13 +230,15 @@ def _position(row: Row) -> tuple[float | None, float | None]:
     ra_deg = _angle_deg(row, "ra", "rastr", unit=u.hourangle)
     dec_deg = _angle_deg(row, "dec", "decstr", unit=u.deg)
     if (ra_deg is None) != (dec_deg is None):
-        raise _Refused("only one of ra and dec is given")
+        raise _RefusedError("only one of ra and dec is given")
     if (
         ra_deg is not None
         and dec_deg is not None
         and not (0 <= ra_deg < 360 and abs(dec_deg) <= 90)
     ):
-        raise _Refused(f"ra {ra_deg:g}, dec {dec_deg:g}; expected 0 to 360 and -90 to 90 degrees")
+        raise _RefusedError(
+            f"ra {ra_deg:g}, dec {dec_deg:g}; expected 0 to 360 and -90 to 90 degrees"
+        )
     return ra_deg, dec_deg
 
 
@@ -242,11 +247,13 @@ def _angle_deg(row: Row, decimal: str, sexagesimal: str, *, unit: u.UnitBase) ->
     for column in (decimal, sexagesimal):
         text = row.get(column, "")
         if SEXAGESIMAL.fullmatch(text):
-            return float(Angle(text, unit=unit).deg)
+            return float(Angle(text, unit=unit).to_value(u.deg))  # pyright: ignore
         if text and column == decimal:
             return _number(row, column)
         if text:
-            raise _Refused(f"{column} is {text!r}; expected a sexagesimal angle as 02h04m10.2s")
+            raise _RefusedError(
+                f"{column} is {text!r}; expected a sexagesimal angle as 02h04m10.2s"
+            )
     return None
 
 
@@ -256,7 +263,7 @@ def _mid_time(
     """Mid-transit in BJD_TDB, the time system as table `planet` states it, and notes."""
     mid = _positive(row, "pl_tranmid", "mid-transit time")
     if mid < 2_400_000:
-        raise _Refused(f"pl_tranmid is {mid:g}; expected a full Julian date above 2400000")
+        raise _RefusedError(f"pl_tranmid is {mid:g}; expected a full Julian date above 2400000")
     given = next((row[c] for c in SYSTEM_COLUMNS if row.get(c)), "")
     system = re.sub(r"[^A-Z]+", "_", given.upper()).strip("_")
     if not system:
@@ -264,7 +271,7 @@ def _mid_time(
     if system == "BJD_TDB":
         return mid, "BJD_TDB", []
     if system not in {"BJD_UTC", "HJD_UTC", "HJD_TDB", "JD_UTC"}:
-        raise _Refused(
+        raise _RefusedError(
             f"time system {given!r}; expected BJD-TDB, BJD-UTC, HJD-UTC, HJD-TDB or JD-UTC, "
             "with its standard named"
         )
@@ -279,16 +286,18 @@ def _to_bjd_tdb(mid: float, system: str, ra_deg: float | None, dec_deg: float | 
     """Convert to BJD_TDB as seen from the Earth's centre (21 ms at most from any site)."""
     frame, standard = system.split("_")
     centre = EarthLocation(0 * u.m, 0 * u.m, 0 * u.m)
-    time = Time(mid, format="jd", scale=standard.lower(), location=centre)
+    # astropy's types do not know that a Time of one number has one number's attributes.
+    time: Any = Time(mid, format="jd", scale=standard.lower(), location=centre)
     if frame == "BJD":
         return float(time.tdb.jd)
     if ra_deg is None or dec_deg is None:
-        raise _Refused(f"a mid-time in {system} needs ra and dec of the host to be converted")
+        raise _RefusedError(f"a mid-time in {system} needs ra and dec of the host to be converted")
     star = SkyCoord(ra_deg, dec_deg, unit="deg")
     with iers.conf.set_temp("auto_download", False):
         if frame == "HJD":
             time = time - time.light_travel_time(star, "heliocentric")
-        return float((time.tdb + time.light_travel_time(star, "barycentric")).jd)
+        bjd_tdb: Any = time.tdb + time.light_travel_time(star, "barycentric")
+    return float(bjd_tdb.jd)
 
 
 def _radius_ratio(row: Row) -> tuple[float | None, float | None, list[str]]:

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 import astropy.units as u
 import erfa
@@ -146,7 +147,7 @@ def _without_downloads() -> Iterator[None]:
 
 def _tdb_minus_utc_s(time: Time) -> NDArray[np.float64]:
     # The two halves are subtracted apart: a whole JD resolves 40 microseconds only.
-    tdb = time.tdb
+    tdb: Any = time.tdb
     return ((tdb.jd1 - time.jd1) + (tdb.jd2 - time.jd2)) * 86400.0
 
 
@@ -159,7 +160,8 @@ def _light_seconds(position: object) -> Vectors:
 def _zenith(site: EarthLocation, time: Time) -> Vectors:
     """Unit vectors of the plumb line, as the difference of two points on it."""
     longitude, latitude, height = site.to_geodetic()
-    above = EarthLocation.from_geodetic(longitude, latitude, height + SITE_ABOVE_M * u.m)
+    higher: Any = height + SITE_ABOVE_M * u.m
+    above = EarthLocation.from_geodetic(longitude, latitude, higher)
     low = _light_seconds(site.get_gcrs_posvel(time)[0])
     up = _light_seconds(above.get_gcrs_posvel(time)[0]) - low
     return up / np.linalg.norm(up, axis=-1, keepdims=True)

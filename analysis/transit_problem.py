@@ -1,0 +1,91 @@
+"""What is fitted to a night: points in order, baselines that can be tried, priors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import UsageError
+from .baselines import covariate_columns, design
+from .orbits import Ephemeris, Shape, expected_contacts, shape
+from .transit_fit import TransitFit
+from .transit_solver import Light, Prior, Solution, prior_of, solve_flat, solve_transit
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is fitted: light with quoted errors, baselines that can be tried, priors."""
+
+    light: Light
+    is_quoted: bool
+    bases: dict[str, Array]
+    missing: tuple[str, ...]
+    prior: Prior
+    known: Shape
+
+    def solve(self, light: Light, basis: Array, start: Array | None) -> Solution:
+        return solve_transit(light, basis, self.prior, start)
+
+
+def pose(
+    data: pl.DataFrame,
+    planet: Ephemeris,
+    empty: TransitFit,
+    *,
+    exposure_s: float,
+    baselines: Sequence[str],
+) -> Problem:
+    columns = {name: data[name].to_numpy() for name in data.columns}
+    designs = {name: design(name, columns) for name in baselines}
+    bases = {name: basis for name, basis in designs.items() if basis is not None}
+    if not bases:
+        raise UsageError(
+            f"baselines {', '.join(baselines) or '(none)'}: none has all its columns complete; "
+            "expected 'constant' among them."
+        )
+    first, last = expected_contacts(planet)
+    window_d = (last - first) / 2 + 3 * (empty.predicted_mid_err_d or 0.0)
+    err, flux = columns["flux_err"], columns["flux"]
+    is_quoted = bool(np.all(np.isfinite(err) & (err > 0)))
+    if not is_quoted:
+        err = np.full_like(flux, abs(float(np.median(flux))) or 1.0)
+    offset_d = columns["bjd_tdb"] - empty.predicted_mid_bjd_tdb
+    known = shape(planet)
+    return Problem(
+        light=Light(offset_d, flux, err, exposure_s),
+        is_quoted=is_quoted,
+        bases=bases,
+        missing=tuple(name for name in designs if name not in bases),
+        prior=prior_of(planet, known, window_d=window_d),
+        known=known,
+    )
+
+
+def gather(
+    bjd_tdb: ArrayLike,
+    flux: ArrayLike,
+    flux_err: ArrayLike | None,
+    covariates: Mapping[str, object] | pl.DataFrame | None,
+) -> pl.DataFrame:
+    """Gather the points in time order; those without time or flux are gone, null is nan."""
+    time = np.array(bjd_tdb, dtype=float)
+    columns = covariate_columns(time, covariates)
+    columns |= {"bjd_tdb": time, "flux": np.array(flux, dtype=float)}
+    columns["flux_err"] = (
+        np.full(time.shape, np.nan) if flux_err is None else np.array(flux_err, float)
+    )
+    for name in ("flux", "flux_err"):
+        if len(columns[name]) != len(time):
+            raise UsageError(
+                f"{name}: {len(columns[name])} values for {len(time)} times; expected one a time."
+            )
+    frame = pl.DataFrame(columns).filter(pl.all_horizontal(pl.col("bjd_tdb", "flux").is_finite()))
+    return frame.sort("bjd_tdb", maintain_order=True)
+
+
+def only_baseline(light: Light, basis: Array, _start: Array | None) -> Solution:
+    return solve_flat(light, basis)

@@ -1,0 +1,143 @@
+"""Fill a `TransitFit` from a settled fit."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from .orbits import Ephemeris, contacts, epoch_of, mid_of
+from .transit_fit import Parameter, TransitFit
+from .transit_problem import Problem
+from .transit_rounds import Settled
+from .transit_solver import (
+    NAMES,
+    Prior,
+    covariance,
+    depth_and_duration,
+    model_at,
+    orbit_at,
+    propagate,
+)
+
+Array = NDArray[np.float64]
+N_GRID = 600
+
+
+def unfitted(data: pl.DataFrame, planet: Ephemeris) -> TransitFit:
+    """What can be said before a fit."""
+    nothing = ("baseline", "model", "detrended_flux", "detrended_flux_err", "residual")
+    err = pl.when(pl.col("flux_err").is_finite()).then("flux_err")
+    points = data.select("bjd_tdb", "flux", err.alias("flux_err")).with_columns(
+        *(pl.lit(None, pl.Float64).alias(name) for name in nothing),
+        pl.lit(value=False).alias("is_outlier"),
+    )
+    curve = pl.DataFrame(schema={"bjd_tdb": pl.Float64, "model": pl.Float64})
+    fit = TransitFit("no data", "", data.height, 0, points, curve)
+    if data.is_empty():
+        return fit
+    epoch = epoch_of(planet, (data["bjd_tdb"][0] + data["bjd_tdb"][-1]) / 2)
+    mid, mid_err = mid_of(planet, epoch)
+    return replace(fit, epoch=epoch, predicted_mid_bjd_tdb=mid, predicted_mid_err_d=mid_err)
+
+
+def with_points(fit: TransitFit, settled: Settled, problem: Problem, beta: float) -> TransitFit:
+    """Add what a transit and a flat line have in common."""
+    kept, residual, light = settled.kept, settled.residual, settled.light
+    columns = {
+        "flux_err": light.err,
+        "baseline": settled.baseline,
+        "model": settled.model,
+        "detrended_flux": light.flux / settled.baseline,
+        "detrended_flux_err": light.err / settled.baseline,
+        "residual": residual,
+        "is_outlier": ~kept,
+    }
+    grid = np.linspace(light.offset_d[0], light.offset_d[-1], N_GRID)
+    model = model_at(problem.prior, settled.solution.theta, grid, light.exposure_s)
+    n_degree = max(int(kept.sum()) - settled.n_fitted, 1.0)
+    in_quoted = (residual * settled.baseline / problem.light.err)[kept]
+    return replace(
+        fit,
+        n_points=int(kept.sum()),
+        n_outliers=int((~kept).sum()),
+        points=fit.points.with_columns(**{name: pl.Series(v) for name, v in columns.items()}),
+        curve=pl.DataFrame({"bjd_tdb": grid + (fit.predicted_mid_bjd_tdb or 0.0), "model": model}),
+        residual_scatter=float(np.std(residual[kept])),
+        residual_scatter_all=float(np.std(residual)),
+        red_noise_factor=beta,
+        chi2_reduced=float(in_quoted @ in_quoted) / n_degree if problem.is_quoted else None,
+        baseline=settled.name,
+        baseline_bic=settled.bic | dict.fromkeys(problem.missing),
+    )
+
+
+def with_transit(fit: TransitFit, settled: Settled, problem: Problem, beta: float) -> TransitFit:
+    """Add the transit's own numbers, with errors widened by the red noise."""
+    theta, prior = settled.solution.theta, problem.prior
+    assert theta is not None
+    assert fit.predicted_mid_bjd_tdb is not None
+    kept, light = settled.kept, settled.light
+    cov, _ = covariance(
+        settled.solution, light.where(kept), settled.basis[kept], prior, inflation=beta
+    )
+    err = np.sqrt(np.diag(cov))
+    depth, length_d = depth_and_duration(prior, theta).tolist()
+    depth_err, length_err_d = propagate(prior, theta, cov).tolist()
+    outer = contacts(orbit_at(prior, theta), 1 + theta[1])
+    assert outer is not None
+    predicted, predicted_err = fit.predicted_mid_bjd_tdb, fit.predicted_mid_err_d
+    o_minus_c_err = None if predicted_err is None else 1440 * math.hypot(err[0], predicted_err)
+    return replace(
+        fit,
+        mid_bjd_tdb=predicted + float(theta[0]),
+        mid_bjd_tdb_err=float(err[0]),
+        radius_ratio=float(theta[1]),
+        radius_ratio_err=float(err[1]),
+        depth=depth,
+        depth_err=depth_err,
+        duration_h=24 * length_d,
+        duration_h_err=24 * length_err_d,
+        first_contact_bjd_tdb=predicted + outer[0],
+        fourth_contact_bjd_tdb=predicted + outer[1],
+        o_minus_c_min=1440 * float(theta[0]),
+        o_minus_c_min_err=o_minus_c_err,
+        parameters=_parameters(settled, problem, err),
+    )
+
+
+def _parameters(settled: Settled, problem: Problem, err: Array) -> dict[str, Parameter]:
+    theta, known = settled.solution.theta, problem.known
+    assert theta is not None
+    window_min = 1440 * problem.prior.high[0]
+    notes = {
+        "mid_offset_d": ("d", f"within {window_min:.0f} min of the prediction"),
+        "radius_ratio": ("", f"0 to {problem.prior.high[1]:g}"),
+        "impact_parameter": ("", _normal(problem.prior, 2, known.b_source)),
+        "a_over_r": ("", _normal(problem.prior, 3, known.a_source)),
+        "q1": ("", _normal(problem.prior, 4, "stellar models, broad")),
+        "q2": ("", _normal(problem.prior, 5, "stellar models, broad")),
+    }
+    found = {
+        name: Parameter(float(theta[i]), float(err[i]), *notes[name])
+        for i, name in enumerate(NAMES)
+    }
+    terms = [
+        "constant",
+        *(t.strip() for t in settled.name.split("+") if settled.name != "constant"),
+    ]
+    for i, (term, value) in enumerate(zip(terms, settled.solution.coefficient, strict=True)):
+        found[f"baseline {term}"] = Parameter(float(value), float(err[len(NAMES) + i]))
+    e, omega = problem.prior.planet.eccentricity, problem.prior.planet.omega_deg
+    if e and omega is not None:
+        found["eccentricity"] = Parameter(e, None, "", "fixed")
+        found["omega"] = Parameter(omega, None, "deg", "fixed")
+    found["jitter"] = Parameter(settled.jitter, None, "", "reduced chi-square of 1")
+    if problem.is_quoted:
+        found["error_scale"] = Parameter(settled.scale, None, "", "reduced chi-square of 1")
+    return found
+
+
+def _normal(prior: Prior, i: int, source: str) -> str:
+    return f"normal {prior.centre[i]:.4g} +- {prior.width[i]:.2g} ({source})"
