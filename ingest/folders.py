@@ -87,6 +87,8 @@ def list_folders(
                 unchanged.add(key)
             elif _says_fits(path, ignored):
                 pending[path] = Candidate(path, state.st_size, state.st_mtime_ns)
+            elif path == os.path.realpath(root):
+                ignored.append((key, "neither its name nor its first bytes say FITS"))
     return Listing(tuple(pending.values()), len(unchanged), tuple(ignored))
 
 

@@ -153,7 +153,9 @@ def headers_as_written(path: Path) -> list[tuple[bytes, fits.Header]]:
             block = raw[where["hdrLoc"] : where["datLoc"]]
             lines = [block[i : i + 80] for i in range(0, len(block), 80)]
             end = next(i for i, line in enumerate(lines) if line.startswith(b"END  "))
-            pairs.append((b"".join(lines[:end]), hdu.header.copy()))
+            cards = b"".join(lines[:end])
+            # Not hdu.header: astropy mends the header of an HDU while it reads it.
+            pairs.append((cards, fits.Header.fromstring(cards)))
     return pairs
 
 
@@ -167,11 +169,7 @@ def test_every_real_card_reads_as_astropy_reads_it(real_data, folder):
             continue
         for raw, header in headers_as_written(path):
             ours = parse_header(raw)
-            keywords = set(header) - {"COMMENT", "HISTORY", ""}
-            # astropy adds cards of its own to some headers: they stand in no byte of the file.
-            added = {key for key in keywords if key.upper() not in ours.by_keyword}
-            assert not any(f"{key:<8}=".encode() in raw for key in added), path.name
-            for keyword in keywords - added:
+            for keyword in set(header) - {"COMMENT", "HISTORY", ""}:
                 is_odd = any(f"{keyword} " in issue for issue in ours.issues)
                 mine = ours.by_keyword[keyword.upper()].value
                 assert same(mine, header[keyword]) or is_odd, (path.name, keyword)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from starmuster.errors import HeaderError
-from starmuster.ingest import files, hdus
+from starmuster.ingest import files
 from starmuster.ingest.files import RawFile
 from starmuster.ingest.hdus import Image, find_image
 
@@ -239,7 +239,3 @@ def test_every_odd_file_is_found_as_astropy_sees_it_or_refused(real_data, folder
         assert shape == (image.n_y_pix, image.n_x_pix)
         n_image += 1
     assert n_image == {"odd_fits": 34, "damaged": 1}[folder]
-
-
-def test_the_bounds_hold():
-    assert (hdus.MAX_HEADER_BLOCK, hdus.MAX_AXIS) == (64, 3)

@@ -95,6 +95,13 @@ def test_a_file_named_by_two_paths_is_seen_once(tmp_path):
     assert list_folders([tmp_path / "n", path, tmp_path / "link"], NOTHING_KNOWN).n_seen == 1
 
 
+def test_a_named_file_that_is_no_fits_is_told(tmp_path):
+    (tmp_path / "notes.txt").write_text("clouds at two")
+    found = list_folders([tmp_path / "notes.txt"], NOTHING_KNOWN)
+    assert found.n_seen == 0
+    assert "say FITS" in found.ignored[0][1]
+
+
 def test_a_path_that_does_not_exist_is_an_error(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         list_folders([tmp_path / "nowhere"], NOTHING_KNOWN)
