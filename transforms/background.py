@@ -126,6 +126,9 @@ def _star_pixels(is_bright: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _lay_mesh(pixels, bad, box_pix: int, filter_mesh: int) -> tuple[NDArray, NDArray]:
+    if not _has_usable_box(bad, box_pix):
+        level, rms = _clipped_sky(pixels[~bad])
+        return np.full(bad.shape, level, np.float32), np.full(bad.shape, rms, np.float32)
     mesh = sep.Background(
         pixels,
         mask=bad if bad.any() else None,
@@ -137,6 +140,27 @@ def _lay_mesh(pixels, bad, box_pix: int, filter_mesh: int) -> tuple[NDArray, NDA
     rms = mesh.rms(dtype=np.float32)
     rms /= CLIPPED_SIGMA
     return mesh.back(dtype=np.float32), rms
+
+
+def _has_usable_box(bad: NDArray[np.bool_], box_pix: int) -> bool:
+    """Tell whether any box has more than half of its pixels good, as sep asks."""
+    if not bad.any():
+        return True
+    rows, columns = (np.arange(0, n, box_pix) for n in bad.shape)
+    n_bad = np.add.reduceat(np.add.reduceat(bad.astype(np.int32), rows, axis=0), columns, axis=1)
+    heights, widths = (np.minimum(box_pix, n - np.arange(0, n, box_pix)) for n in bad.shape)
+    return bool(np.any(2 * n_bad < np.outer(heights, widths)))
+
+
+def _clipped_sky(values: NDArray) -> tuple[float, float]:
+    """Clip scattered pixels at 3 sigma about their median until the set stays."""
+    while True:
+        level = float(np.median(values))
+        rms = float(1.4826 * np.median(np.abs(values - level))) or float(np.std(values))
+        kept = values[np.abs(values - level) <= 3 * rms]
+        if kept.size == values.size:
+            return level, rms
+        values = kept
 
 
 def _sampled_median(smooth_map: NDArray) -> float:

@@ -156,16 +156,20 @@ def gaussian_kernel(fwhm_pix: float) -> NDArray[np.float32]:
 
 
 def _extract(significance, bad, fwhm_pix, *, threshold_sigma, min_area_pix, deblend_contrast):
+    kernel = gaussian_kernel(fwhm_pix)
+    # with one noise for all pixels sep filters with the kernel over its sum and compares with the
+    # noise before filtering; the noise after it is this much smaller
+    filtered_noise = float(np.sqrt(np.sum(kernel**2)) / np.sum(kernel))
     sep.set_extract_pixstack(max(300_000, significance.size // 4))
     sep.set_sub_object_limit(8192)
     try:
         return sep.extract(
             significance,
-            threshold_sigma,
+            threshold_sigma * filtered_noise,
             err=1.0,
             mask=bad if bad.any() else None,
             minarea=min_area_pix,
-            filter_kernel=gaussian_kernel(fwhm_pix),
+            filter_kernel=kernel,
             filter_type="matched",
             deblend_cont=deblend_contrast,
         )

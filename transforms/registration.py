@@ -14,6 +14,7 @@ Points = NDArray[np.float64]
 MAX_DEGREE = 3
 MIN_STAR = 4
 MIN_STAR_AFFINE = 8
+MIN_GAIN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Registration:
     n_star
         Stars behind it; 0 where it comes from elsewhere.
     rms_pix
-        Residual of those stars per axis, pixels; None without stars.
+        Residual of those stars per axis, weighted as in the fit, pixels; None without stars.
     """
 
     degree: int
@@ -91,35 +92,43 @@ def fit_registration(
     field_xy: Points,
     frame_xy: Points,
     *,
+    flux: ArrayLike | None = None,
     max_degree: int = MAX_DEGREE,
     clip_sigma: float = 4.0,
 ) -> Registration:
     """Fit the polynomial to matched stars, of the degree the stars deserve.
 
     Four to seven stars give a shift, a rotation and one scale; more give degree 1, and a higher
-    degree only if there are three stars for each of its terms and the residuals fall by more
-    than chance lets them (Bayesian information criterion). Stars beyond `clip_sigma` robust
-    sigmas are left out, and the fit repeated until the set stays.
+    degree only if there are three stars for each of its terms and the residuals fall by far
+    more than chance lets them (Bayesian information criterion, difference 10). Stars beyond
+    `clip_sigma` robust sigmas are left out, and the fit repeated until the set stays.
 
     Parameters
     ----------
     field_xy, frame_xy
         Matched positions, shape (n, 2), pixels of the field and of the frame.
+    flux
+        Brightness of the stars, shape (n,), any scale: faint stars weigh less, by as much as
+        the residuals themselves show. None: all weigh the same.
 
     Raises
     ------
     RegistrationError
         If fewer than 4 stars are given or left, or they lie on one point or line.
     """
-    best = _clipped_fit(field_xy, frame_xy, 1, clip_sigma)
+    noise = np.ones(len(field_xy))
+    best = _clipped_fit(field_xy, frame_xy, 1, noise, clip_sigma)
+    if flux is not None and len(field_xy) >= 2 * MIN_STAR_AFFINE:
+        noise = _noise_by_flux(_misses(best, field_xy, frame_xy), np.asarray(flux, dtype=float))
+        best = _clipped_fit(field_xy, frame_xy, 1, noise, clip_sigma)
     for degree in range(2, max_degree + 1):
         if len(field_xy) < 3 * _n_term(degree):
             break
         try:
-            other = _clipped_fit(field_xy, frame_xy, degree, clip_sigma)
+            other = _clipped_fit(field_xy, frame_xy, degree, noise, clip_sigma)
         except RegistrationError:
             break  # clipping leaves too few stars for this degree; the lower one stands
-        if _gain(best, other, field_xy, frame_xy) > 0:
+        if _gain(best, other, field_xy, frame_xy, noise) > MIN_GAIN:
             best = other
     return best
 
@@ -154,10 +163,7 @@ def registration_from_map(
             f"map from field to frame: {np.count_nonzero(good)} of {good.size} grid points have "
             f"an image, {3 * _n_term(degree)} needed. The two WCS do not share a piece of sky."
         )
-    coefficients = _solve(field[good], frame[good], degree)
-    return Registration(
-        degree, tuple(coefficients[0].tolist()), tuple(coefficients[1].tolist()), 0, None
-    )
+    return _record(_solve(field[good], frame[good], degree), degree, 0, None)
 
 
 def registration_row(
@@ -215,12 +221,15 @@ def _jacobian(registration: Registration, x: NDArray, y: NDArray):
     return [(by_x @ row, by_y @ row) for row in rows]
 
 
-def _solve(field_xy: Points, frame_xy: Points, degree: int) -> NDArray[np.float64]:
+def _solve(
+    field_xy: Points, frame_xy: Points, degree: int, noise: NDArray | None = None
+) -> NDArray[np.float64]:
     """Fit by least squares in coordinates scaled to [-1, 1]; coefficients in plain pixels."""
+    weight = np.ones((len(field_xy), 1)) if noise is None else 1 / noise[:, None]
     centre = field_xy.mean(axis=0)
     reach = max(1.0, float(np.abs(field_xy - centre).max()))
     u, v = ((field_xy - centre) / reach).T
-    scaled = np.linalg.lstsq(terms(u, v, degree), frame_xy, rcond=None)[0]
+    scaled = np.linalg.lstsq(weight * terms(u, v, degree), weight * frame_xy, rcond=None)[0]
     return (_unscale(degree, centre, reach) @ scaled).T
 
 
@@ -251,7 +260,9 @@ def _solve_similarity(field_xy: Points, frame_xy: Points) -> NDArray[np.float64]
     return np.column_stack([frame_mean - matrix @ field_mean, matrix])
 
 
-def _clipped_fit(field_xy: Points, frame_xy: Points, degree: int, clip_sigma: float):
+def _clipped_fit(
+    field_xy: Points, frame_xy: Points, degree: int, noise: NDArray, clip_sigma: float
+) -> Registration:
     keep = np.ones(len(field_xy), dtype=bool)
     is_scarce = degree == 1 and len(field_xy) < MIN_STAR_AFFINE
     while True:
@@ -259,21 +270,47 @@ def _clipped_fit(field_xy: Points, frame_xy: Points, degree: int, clip_sigma: fl
         if is_scarce:
             coefficients = _solve_similarity(field_xy[keep], frame_xy[keep])
         else:
-            coefficients = _solve(field_xy[keep], frame_xy[keep], degree)
+            coefficients = _solve(field_xy[keep], frame_xy[keep], degree, noise[keep])
         miss = frame_xy - terms(field_xy[:, 0], field_xy[:, 1], degree) @ coefficients.T
-        distance = np.hypot(*miss.T)
+        distance = np.hypot(*miss.T) / noise
         # the median of a two-dimensional Gaussian's distance is 1.1774 sigma
         sigma = max(float(np.median(distance[keep])) / 1.1774, 1e-3)
         # a star once left out stays out, so that this ends
         previous, keep = keep, keep & (distance < clip_sigma * sigma)
         if np.array_equal(previous, keep):
             break
-    n_free = 4 if is_scarce else 2 * _n_term(degree)
     n_star = int(np.count_nonzero(keep))
-    rms_pix = float(np.sqrt((miss[keep] ** 2).sum() / max(1, 2 * n_star - n_free)))
-    return Registration(
-        degree, tuple(coefficients[0].tolist()), tuple(coefficients[1].tolist()), n_star, rms_pix
+    n_free = 2 * n_star - (4 if is_scarce else 2 * _n_term(degree))
+    weight = noise[keep] ** -2
+    square = n_star * (weight[:, None] * miss[keep] ** 2).sum() / weight.sum()
+    return _record(coefficients, degree, n_star, float(np.sqrt(square / max(1, n_free))))
+
+
+def _record(coefficients: NDArray, degree: int, n_star: int, rms_pix: float | None) -> Registration:
+    x_coefficient, y_coefficient = coefficients.tolist()
+    return Registration(degree, tuple(x_coefficient), tuple(y_coefficient), n_star, rms_pix)
+
+
+def _misses(registration: Registration, field_xy: Points, frame_xy: Points) -> NDArray[np.float64]:
+    """Measure how far each frame position is from where the polynomial puts it, squared."""
+    x, y = apply_registration(registration, field_xy[:, 0], field_xy[:, 1])
+    return (frame_xy[:, 0] - x) ** 2 + (frame_xy[:, 1] - y) ** 2
+
+
+def _noise_by_flux(miss2: NDArray, flux: NDArray) -> NDArray[np.float64]:
+    """Model the squared residuals of stars as a floor plus a photon part, a + b / flux.
+
+    Both come from the medians of the bright and of the faint half.
+    """
+    photon = 1 / np.maximum(flux, 1e-6 * np.median(np.abs(flux)) + 1e-300)
+    order = np.argsort(photon)
+    bright, faint = order[: order.size // 2], order[order.size // 2 :]
+    (m_bright, p_bright), (m_faint, p_faint) = (
+        (float(np.median(miss2[half])), float(np.median(photon[half]))) for half in (bright, faint)
     )
+    slope = max(0.0, (m_faint - m_bright) / max(p_faint - p_bright, 1e-300))
+    floor = max(m_bright - slope * p_bright, 0.1 * m_bright, 1e-8)
+    return np.sqrt(floor + slope * photon)
 
 
 def _require_stars(field_xy: Points, degree: int, n_offered: int) -> None:
@@ -291,18 +328,16 @@ def _require_stars(field_xy: Points, degree: int, n_offered: int) -> None:
         )
 
 
-def _gain(low: Registration, high: Registration, field_xy: Points, frame_xy: Points) -> float:
+def _gain(
+    low: Registration, high: Registration, field_xy: Points, frame_xy: Points, noise: NDArray
+) -> float:
     """Tell by how much a higher degree lowers the information criterion, on the same stars."""
-    misses = []
-    for fit in (low, high):
-        x, y = apply_registration(fit, *field_xy.T)
-        misses.append((frame_xy[:, 0] - x) ** 2 + (frame_xy[:, 1] - y) ** 2)
+    misses = [_misses(fit, field_xy, frame_xy) / noise**2 for fit in (low, high)]
     # stars that either fit believes in; wrong pairs miss both by far
-    limit = 9 * max((low.rms_pix or 0.0) ** 2, 1e-6)
-    keep = np.minimum(*misses) < limit
+    nearest = np.minimum(*misses)
+    keep = nearest < 16 * max(float(np.median(nearest)), 1e-6)
     n_value = 2 * np.count_nonzero(keep)
     floor = 1e-8 * n_value
     ratio = (misses[0][keep].sum() + floor) / (misses[1][keep].sum() + floor)
-    return n_value * log(ratio) - 2 * (_n_term(high.degree) - _n_term(low.degree)) * log(
-        max(n_value, 2)
-    )
+    n_more = 2 * (_n_term(high.degree) - _n_term(low.degree))
+    return n_value * log(ratio) - n_more * log(max(n_value, 2))

@@ -118,6 +118,7 @@ class _Stars:
     """Positions sorted by brightness, and the rows they came from."""
 
     xy: Points
+    flux: NDArray[np.float64]
     row: NDArray[np.intp]
     low: Points
     high: Points
@@ -130,9 +131,9 @@ class _Stars:
             stars = clean if clean.height >= 30 else stars
         stars = stars.sort("flux_adu", "row", descending=[True, False]).head(N_FIT)
         xy = stars.select("x_pix", "y_pix").to_numpy().astype(np.float64)
-        if xy.shape[0] == 0:
-            return cls(xy, np.empty(0, dtype=np.intp), np.zeros(2), np.ones(2))
-        return cls(xy, stars["row"].to_numpy().astype(np.intp), xy.min(axis=0), xy.max(axis=0))
+        flux, row = stars["flux_adu"].to_numpy(), stars["row"].to_numpy().astype(np.intp)
+        low, high = (xy.min(axis=0), xy.max(axis=0)) if len(xy) else (np.zeros(2), np.ones(2))
+        return cls(xy, flux, row, low, high)
 
     def holds(self, xy: Points) -> NDArray[np.bool_]:
         return np.all((xy > self.low - 1) & (xy < self.high + 1), axis=1)
@@ -239,6 +240,8 @@ def _final(match: Match, field: _Stars, frame: _Stars, max_degree: int) -> Match
     i, j = match.field_index, match.frame_index
     for _ in range(4):
         i, j = _pairs(registration, field.xy, frame.xy, tolerance_pix)
-        registration = fit_registration(field.xy[i], frame.xy[j], max_degree=max_degree)
+        registration = fit_registration(
+            field.xy[i], frame.xy[j], flux=frame.flux[j], max_degree=max_degree
+        )
         tolerance_pix = max(LAST_TOLERANCE_PIX, min(tolerance_pix, 4 * (registration.rms_pix or 0)))
     return Match(field.row[i], frame.row[j], registration, match.log_chance, match.method)
