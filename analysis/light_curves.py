@@ -1,7 +1,9 @@
 """Light curves of any star from stored rows: comparison stars, aperture, relative flux."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -10,8 +12,11 @@ import polars as pl
 from ..errors import AnalysisError, NotFoundError
 from ..warehouse.config import Ensemble
 from ..warehouse.store import shipped
-from .ensembles import choose_comparison, differential
+from .comparison_stars import choose_comparison
+from .ensembles import differential
 from .stars import Star
+
+MIN_DECIDING = 5  # frames outside a transit that can choose comparison stars and aperture
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,39 +94,31 @@ def light_curve(
         No such aperture, no clean flux, or no star that can serve as comparison.
     """
     apertures = _apertures(con, star, night, band, aperture)
-    best: LightCurve | None = None
-    tried: list[dict[str, object]] = []
+    curves: list[LightCurve] = []
     errors: list[AnalysisError] = []
     for aperture_id, aperture_name, _ in apertures.iter_rows():
+        where = {"night": night, "band": band, "aperture_id": aperture_id}
         try:
-            curve = _curve(
-                con, star, night, band, aperture_id, aperture_name, transit_bjd_tdb, options
+            curves.append(
+                _curve(
+                    con,
+                    star,
+                    where,
+                    aperture_name,
+                    transit_bjd_tdb=transit_bjd_tdb,
+                    options=options,
+                )
             )
         except AnalysisError as error:
             errors.append(error)
-            continue
-        tried.append(
-            {
-                "aperture_id": aperture_id,
-                "aperture_name": aperture_name,
-                "scatter": curve.scatter,
-            }
-        )
-        if best is None or curve.scatter < best.scatter:
-            best = curve
-    if best is None:
+    if not curves:
         raise errors[-1]
-    return LightCurve(
-        best.star,
-        best.night,
-        best.band,
-        best.aperture_id,
-        best.aperture_name,
-        best.points,
-        best.comparison,
-        best.scatter,
-        pl.DataFrame(tried),
-    )
+    tried = [
+        {name: getattr(curve, name) for name in ("aperture_id", "aperture_name", "scatter")}
+        for curve in curves
+    ]
+    best = min(curves, key=lambda curve: curve.scatter)
+    return replace(best, aperture_scatter=pl.DataFrame(tried))
 
 
 def step_scatter(flux: np.ndarray) -> float:
@@ -158,21 +155,15 @@ def _apertures(
 def _curve(
     con: duckdb.DuckDBPyConnection,
     star: Star,
-    night: date,
-    band: str | None,
-    aperture_id: int,
+    where: Mapping[str, Any],
     aperture_name: str,
+    *,
     transit_bjd_tdb: tuple[float, float] | None,
     options: Ensemble,
 ) -> LightCurve:
-    where = {"night": night, "band": band, "aperture_id": aperture_id}
     rows = shipped(con, "ensemble_rows", field_id=star.field_id, **where)
     points = shipped(con, "star_points", source_id=star.source_id, **where)
-    outside = points
-    if transit_bjd_tdb is not None:
-        begin, end = transit_bjd_tdb
-        outside = points.filter(~pl.col("mid_bjd_tdb").is_between(begin, end))
-    deciding = outside if outside.height >= max(5, points.height // 5) else points
+    deciding = _outside(points, transit_bjd_tdb)
     comparison = choose_comparison(
         rows,
         star.source_id,
@@ -186,13 +177,27 @@ def _curve(
     clean = points.filter(pl.col("is_clean")).join(
         deciding.select("frame_id"), on="frame_id", how="semi", maintain_order="left"
     )
-    stored = comparison.with_columns(
-        target_source_id=pl.lit(star.source_id),
-        night=pl.lit(night),
-        band=pl.lit(band, pl.String),
-        aperture_id=pl.lit(aperture_id),
-    )
-    scatter = step_scatter(clean["relative_flux"].drop_nulls().to_numpy())
     return LightCurve(
-        star, night, band, aperture_id, aperture_name, points, stored, scatter, pl.DataFrame()
+        star=star,
+        night=where["night"],
+        band=where["band"],
+        aperture_id=where["aperture_id"],
+        aperture_name=aperture_name,
+        points=points,
+        comparison=comparison.with_columns(
+            target_source_id=pl.lit(star.source_id),
+            night=pl.lit(where["night"]),
+            band=pl.lit(where["band"], pl.String),
+            aperture_id=pl.lit(where["aperture_id"]),
+        ),
+        scatter=step_scatter(clean["relative_flux"].drop_nulls().to_numpy()),
+        aperture_scatter=pl.DataFrame(),
     )
+
+
+def _outside(points: pl.DataFrame, transit_bjd_tdb: tuple[float, float] | None) -> pl.DataFrame:
+    """Return the points outside a transit; all of them where it leaves too few to decide."""
+    if transit_bjd_tdb is None:
+        return points
+    outside = points.filter(~pl.col("mid_bjd_tdb").is_between(*transit_bjd_tdb))
+    return outside if outside.height >= max(MIN_DECIDING, points.height // 5) else points

@@ -84,14 +84,13 @@ def _by_position(
     for source_id, field_id, _, _, separation_arcsec in near.iter_rows():
         if separation_arcsec <= _radius_arcsec(con, field_id):
             return Star(source_id, field_id, name)
-    nearest = (
-        f"the nearest, source {near['source_id'][0]}, is {near['separation_arcsec'][0]:.1f} arcsec off"
-        if not near.is_empty()
-        else f"none within {wide:.0f} arcsec"
-    )
+    nearest = f"none within {wide:.0f} arcsec"
+    if not near.is_empty():
+        source_id, separation = near.select("source_id", "separation_arcsec").row(0)
+        nearest = f"the nearest, source {source_id}, is {separation:.1f} arcsec off"
     raise NotFoundError(
-        f"{name}: no star at {ra_deg:.5f} {dec_deg:+.5f}; {nearest}. Was its field observed, and "
-        f"solved? Else tie it by hand: starmuster identify NAME --field FIELD --xy X,Y --frame FILE."
+        f"{name}: no star at {ra_deg:.5f} {dec_deg:+.5f}; {nearest}. Was its field observed and "
+        f"solved? Else tie it: starmuster identify NAME --field FIELD --xy X,Y --frame FILE."
     )
 
 

@@ -13,6 +13,7 @@ from ..errors import StarmusterError
 
 PACKAGES = ("duckdb", "polars", "numpy", "astropy", "ccdproc", "photutils", "sep", "exoplanet-core")
 LOW_DISK_GB = 5.0
+INDEX_FOLDERS = (Path("/usr/share/astrometry"), Path("/usr/local/astrometry/data"))
 
 
 def examine(folder: Path | None, *, wait_s: float) -> pl.DataFrame:
@@ -42,16 +43,14 @@ def _versions() -> list[tuple[str, str, str, str]]:
 
 
 def _solver() -> list[tuple[str, str, str, str]]:
-    from ..transforms.solver import find_solver, index_files
-
-    program = find_solver()
+    program = shutil.which("solve-field")
     if program is None:
         advice = "optional: apt-get install astrometry.net; without it, stars are matched only"
         return [("solve-field", "not installed", "optional", advice)]
-    found = [("solve-field", str(program), "good", "")]
-    files = index_files()
+    found = [("solve-field", program, "good", "")]
+    files = sorted(path for folder in INDEX_FOLDERS for path in folder.glob("index-*.fits"))
     if files:
-        seen = f"{len(files)} index files below {files[0].parent}"
+        seen = f"{len(files)} index files in {files[0].parent}"
         return [*found, ("index files", seen, "good", "")]
     advice = "apt-get install astrometry-data-tycho2 (fields of 22 arcmin and more)"
     return [*found, ("index files", "none", "optional", advice)]
