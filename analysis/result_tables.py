@@ -52,11 +52,11 @@ _TRANSIT = {
     "mid_bjd_tdb": ("Mid-transit", "BJD (TDB)", 5, 1),
     "o_minus_c_min": ("Observed − calculated", "min", 2, 1),
     "radius_ratio": ("Radius ratio, planet over star", "", 4, 1),
-    "depth": ("Depth, limb darkening included", "%", 3, 100),
+    "depth": ("Depth with limb darkening", "%", 3, 100),
     "duration_h": ("Duration, first to fourth contact", "h", 3, 1),
     "first_contact_bjd_tdb": ("First contact", "BJD (TDB)", 5, 1),
     "fourth_contact_bjd_tdb": ("Fourth contact", "BJD (TDB)", 5, 1),
-    "a_over_r": ("Semi-major axis over stellar radius", "", 3, 1),
+    "a_over_r": ("Semi-major axis a / R★", "", 3, 1),
     "impact_parameter": ("Impact parameter", "", 3, 1),
 }
 
