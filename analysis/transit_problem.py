@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is fitted: light with quoted errors, baselines that can be tried, priors."""
+    """What is fitted: light with quoted errors, baselines to try, priors, predicted duration."""
 
     light: Light
     is_quoted: bool
@@ -26,6 +26,7 @@ class Problem:
     missing: tuple[str, ...]
     prior: Prior
     known: Shape
+    duration_d: float
 
     def solve(self, light: Light, basis: Array, start: Array | None) -> Solution:
         return solve_transit(light, basis, self.prior, start)
@@ -62,6 +63,7 @@ def pose(
         missing=tuple(name for name in designs if name not in bases),
         prior=prior_of(planet, known, window_d=window_d),
         known=known,
+        duration_d=last - first,
     )
 
 

@@ -171,15 +171,45 @@ def covariance(
 
     `inflation` widens the errors of the data, not those of the priors.
     """
-    if solution.theta is None:
-        weighted = basis / light.err[:, None] / inflation
-        return np.asarray(np.linalg.pinv(weighted.T @ weighted), dtype=np.float64), float(
-            basis.shape[1]
-        )
-    theta, steps = solution.theta, 1e-3 * STEP
+    jacobian = _jacobian(solution, light, basis, prior) / inflation
+    data = jacobian.T @ jacobian
+    cov = _inverse(data + _held(solution, len(data), prior))
+    return cov, float(np.trace(cov @ data))
+
+
+def absorbed(solution: Solution, light: Light, basis: Array, prior: Prior) -> Array:
+    """What the fit takes out of white noise: its weighted residuals have covariance 1 - U U^T.
+
+    Returns U, shape (n_point, n_parameter).
+    """
+    jacobian = _jacobian(solution, light, basis, prior)
+    data = jacobian.T @ jacobian
+    cov = _inverse(data + _held(solution, len(data), prior))
+    value, vector = np.linalg.eigh(2 * cov - cov @ data @ cov)
+    return jacobian @ (vector * np.sqrt(np.maximum(value, 0)))
+
+
+def _held(solution: Solution, n_parameter: int, prior: Prior) -> Array:
+    """Inverse variances the priors give, on the diagonal."""
+    held = np.zeros(n_parameter)
+    if solution.theta is not None:
+        held[: len(NAMES)] = prior.width**-2.0
+    return np.diag(held)
+
+
+def _inverse(matrix: Array) -> Array:
+    """Invert; what nothing determines (the shape of a transit without depth) gets no variance."""
+    return np.asarray(np.linalg.pinv(matrix, rcond=1e-14, hermitian=True), dtype=np.float64)
+
+
+def _jacobian(solution: Solution, light: Light, basis: Array, prior: Prior) -> Array:
+    """Derivatives of the flux over its error: by `NAMES` (if any), then by the coefficients."""
+    theta = solution.theta
+    if theta is None:
+        return basis / light.err[:, None]
     baseline = basis @ solution.coefficient
     columns = []
-    for i, step in enumerate(steps):
+    for i, step in enumerate(1e-3 * STEP):
         high, low = theta.copy(), theta.copy()
         high[i], low[i] = min(theta[i] + step, prior.high[i]), max(theta[i] - step, prior.low[i])
         change = model_at(prior, high, light.offset_d, light.exposure_s) - model_at(
@@ -187,14 +217,7 @@ def covariance(
         )
         columns.append(baseline * change / (high[i] - low[i]))
     model = model_at(prior, theta, light.offset_d, light.exposure_s)
-    jacobian = np.column_stack([*columns, basis * model[:, None]]) / light.err[:, None] / inflation
-    data = jacobian.T @ jacobian
-    held = np.zeros(len(data))
-    held[: len(theta)] = prior.width**-2.0
-    cov = np.asarray(
-        np.linalg.pinv(data + np.diag(held), rcond=1e-14, hermitian=True), dtype=np.float64
-    )
-    return cov, float(np.trace(cov @ data))
+    return np.column_stack([*columns, basis * model[:, None]]) / light.err[:, None]
 
 
 def depth_and_duration(prior: Prior, theta: Array) -> Array:

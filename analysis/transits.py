@@ -11,9 +11,10 @@ from .baselines import BASELINES
 from .orbits import Ephemeris
 from .red_noise import time_averaging_factor
 from .transit_fit import Parameter, TransitFit, Verdict
-from .transit_problem import gather, only_baseline, pose
+from .transit_problem import Problem, gather, only_baseline, pose
 from .transit_results import unfitted, with_points, with_transit
 from .transit_rounds import Settled, settle
+from .transit_solver import absorbed
 from .transit_verdicts import coverage, delta_bic_flat, judge
 
 __all__ = ["Parameter", "TransitFit", "Verdict", "fit_transit"]
@@ -93,19 +94,24 @@ def fit_transit(
     settled = settle(
         problem.light, problem.bases, problem.solve, problem.prior, outlier_sigma=outlier_sigma
     )
-    beta = _red_noise(settled)
+    beta = _red_noise(settled, problem)
     delta_bic = delta_bic_flat(settled, problem, beta)
     verdict, reason = judge(settled, problem, delta_bic, min_delta_bic)
     if verdict == "no transit":
         settled = settle(
             problem.light, problem.bases, only_baseline, problem.prior, outlier_sigma=outlier_sigma
         )
-        beta = _red_noise(settled)
+        beta = _red_noise(settled, problem)
     fit = with_points(empty, settled, problem, beta)
     fit = replace(fit, verdict=verdict, reason=reason, delta_bic_flat=delta_bic)
     return fit if settled.solution.theta is None else with_transit(fit, settled, problem, beta)
 
 
-def _red_noise(settled: Settled) -> float:
+def _red_noise(settled: Settled, problem: Problem) -> float:
+    """Beta over lengths from 10 minutes to half the duration of the transit, or 30 minutes."""
     kept = settled.kept
-    return time_averaging_factor(settled.light.offset_d[kept], settled.residual[kept])
+    light = settled.light.where(kept)
+    weighted = (settled.residual * settled.baseline)[kept] / light.err
+    directions = absorbed(settled.solution, light, settled.basis[kept], problem.prior)
+    longest_d = max(30 / 1440, problem.duration_d / 2)
+    return time_averaging_factor(light.offset_d, weighted, directions, longest_d=longest_d)
