@@ -294,9 +294,11 @@ def _to_bjd_tdb(mid: float, system: str, ra_deg: float | None, dec_deg: float | 
         raise _RefusedError(f"a mid-time in {system} needs ra and dec of the host to be converted")
     star = SkyCoord(ra_deg, dec_deg, unit="deg")
     with iers.conf.set_temp("auto_download", False):
-        if frame == "HJD":
-            time = time - time.light_travel_time(star, "heliocentric")
-        bjd_tdb: Any = time.tdb + time.light_travel_time(star, "barycentric")
+        seen = time
+        for _ in range(2 if frame == "HJD" else 0):
+            # The Earth moves by up to 50 ms of light while the light is on its way.
+            seen = time - seen.light_travel_time(star, "heliocentric")
+        bjd_tdb: Any = seen.tdb + seen.light_travel_time(star, "barycentric")
     return float(bjd_tdb.jd)
 
 
