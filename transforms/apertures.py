@@ -115,7 +115,7 @@ def _median_distance(values, median):
 
 @njit(cache=True, nogil=True)
 def _clipped(values):
-    """Median, sigma and number of sorted values after clipping."""
+    """Midmean, sigma and number of sorted values after clipping."""
     low, high = 0, values.size
     median = 0.5 * (values[(high - 1) // 2] + values[high // 2])
     scale = 1.4826 * _median_distance(values, median)
@@ -130,7 +130,19 @@ def _clipped(values):
         low, high = new_low, new_high
         median = 0.5 * (values[(low + high - 1) // 2] + values[(low + high) // 2])
         scale = np.std(values[low:high]) / CLIPPED_SIGMA
-    return median, scale, high - low
+    return _midmean(values[low:high]), scale, high - low
+
+
+@njit(cache=True, nogil=True)
+def _midmean(values):
+    """Mean of the middle half of sorted values.
+
+    As robust as the median here, with less noise (1.19 against 1.57 times that of the mean); and
+    where pixels are integers, the median of the sky jumps by a whole ADU, which times the area of
+    an aperture was the largest error of faint stars.
+    """
+    cut = values.size // 4
+    return np.mean(values[cut : values.size - cut])
 
 
 @njit(cache=True, nogil=True)
@@ -172,7 +184,7 @@ def _clip_rows(rows, n_good, level, sigma, n_kept):
 
 
 def annulus_skies(image, bits, bad_bits, x, y, inner, outer):  # noqa: PLR0917
-    """Measure the sky around stars: clipped median and scatter of the annulus's pixels.
+    """Measure the sky around stars: clipped midmean and scatter of the annulus's pixels.
 
     Clipping is at 3 sigma about the median, first with the median absolute deviation, then
     with the standard deviation corrected for what clipping cuts off, until the set stays.
@@ -186,7 +198,7 @@ def annulus_skies(image, bits, bad_bits, x, y, inner, outer):  # noqa: PLR0917
 
     Returns
     -------
-    Median and sigma (nan with fewer than 3 pixels), pixels kept, pixels of the whole annulus,
+    Midmean and sigma (nan with fewer than 3 pixels), pixels kept, pixels of the whole annulus,
     each of shape (n,).
     """
     level, sigma = np.full(x.size, np.nan), np.full(x.size, np.nan)

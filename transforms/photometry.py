@@ -18,6 +18,7 @@ from .shapes import SIGMA_PER_FWHM, forced_shapes
 
 MIN_SKY_SHARE = 1 / 3
 MIN_SIGNAL_TO_NOISE_FOR_FWHM = 10.0
+REACH_SIGMA = 5.5  # of a neighbour's light beyond an aperture's edge
 NOT_SKY = PixelMask.BAD.value | PixelMask.SATURATED.value
 NO_BITS = np.zeros((0, 0), dtype=np.uint8)
 MEASUREMENT_SCHEMA = {
@@ -71,7 +72,7 @@ def forced_photometry(
 ) -> Photometry:
     """Measure known stars in circles of several radii over the sky of an annulus.
 
-    Overlap of circle and pixels is exact. The local sky is the sigma-clipped median of the
+    Overlap of circle and pixels is exact. The local sky is the sigma-clipped midmean of the
     annulus, its scatter that of one pixel. Pixels that are bad or off the frame add nothing to
     a flux: n_pix is the area that did, and flags say so. Saturated pixels do add, flagged.
 
@@ -183,10 +184,10 @@ def blending(
     if known.size < 2:
         return foreign
     points = np.column_stack([x[known], y[known]])
-    pairs = KDTree(points).query_pairs(radius.max() + 4 * sigma, output_type="ndarray")
+    pairs = KDTree(points).query_pairs(radius.max() + REACH_SIGMA * sigma, output_type="ndarray")
     distance = np.hypot(*(points[pairs[:, 0]] - points[pairs[:, 1]]).T)
     for m, r in enumerate(radius):
-        near = distance < r + 4 * sigma
+        near = distance < r + REACH_SIGMA * sigma
         share = chndtr((r / sigma) ** 2, 2, (distance[near] / sigma) ** 2)
         own = -np.expm1(-0.5 * (r / sigma) ** 2)
         first, second = known[pairs[near, 0]], known[pairs[near, 1]]

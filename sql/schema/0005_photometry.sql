@@ -28,7 +28,7 @@ create table measurement (
     source_id integer not null,         -- table source
     x_pix float not null,               -- unit=pix; ucd=pos.cartesian.x;instr.det; 0-based, forced
     y_pix float not null,               -- unit=pix; ucd=pos.cartesian.y;instr.det
-    sky_adu_per_pix float,              -- unit=adu/pix; clipped median of the annulus
+    sky_adu_per_pix float,              -- unit=adu/pix; clipped midmean of the annulus
     sky_rms_adu float,                  -- unit=adu; scatter of one sky pixel
     n_sky_pix integer not null,         -- unit=pix; sky pixels kept
     peak_adu float,                     -- unit=adu; brightest raw pixel near the star

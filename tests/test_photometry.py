@@ -1,0 +1,280 @@
+"""Fluxes against the truth of synthetic stars, and against photutils."""
+
+import numpy as np
+import polars as pl
+import pytest
+from photutils.aperture import CircularAnnulus, CircularAperture
+from scipy.special import erf
+
+from starmuster.errors import PhotometryError
+from starmuster.transforms.apertures import annulus_skies, circle_sums, pixel_overlap
+from starmuster.transforms.calibrate import PixelMask
+from starmuster.transforms.flags import Flag
+from starmuster.transforms.photometry import (
+    APERTURE_FLUX_SCHEMA,
+    MEASUREMENT_SCHEMA,
+    blending,
+    forced_photometry,
+)
+
+FWHM = 3.5
+STAR_SIGMA = FWHM / 2.3548
+# pixels widen a Gaussian by the variance of a box
+SEEN_FWHM = 2.3548 * np.hypot(STAR_SIGMA, 12**-0.5)
+NO_BITS = np.zeros((0, 0), dtype=np.uint8)
+APERTURES = {1: 4.0, 2: 6.0, 3: 8.0}
+ANNULUS = {"annulus_inner_pix": 12.0, "annulus_outer_pix": 18.0, "fwhm_pix": FWHM}
+
+
+def gaussian_stars(x, y, flux, shape):
+    """Round Gaussian stars integrated over pixels, exactly."""
+    image = np.zeros(shape)
+    reach = 20
+    for x0, y0, f in zip(x, y, flux, strict=True):
+        j0, i0 = max(0, round(y0) - reach), max(0, round(x0) - reach)
+        rows = np.arange(j0, min(shape[0], round(y0) + reach + 1))
+        columns = np.arange(i0, min(shape[1], round(x0) + reach + 1))
+        profile = [
+            0.5 * (erf((p + 0.5 - c) / a) - erf((p - 0.5 - c) / a))
+            for p, c in ((rows, y0), (columns, x0))
+            for a in (STAR_SIGMA * np.sqrt(2),)
+        ]
+        image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += f * np.outer(*profile)
+    return image
+
+
+def sources(x, y, flux=None):
+    flux = np.full(len(x), 1000.0) if flux is None else flux
+    return pl.DataFrame(
+        {"source_id": np.arange(len(x)) + 7, "x_pix": x, "y_pix": y, "flux_adu": flux}
+    )
+
+
+def measure(image, x, y, flux=None, **options):
+    return forced_photometry(
+        image, sources(x, y, flux), apertures=APERTURES, **{**ANNULUS, **options}
+    )
+
+
+def flags_of(rows, aperture_id):
+    return rows.filter(pl.col("aperture_id") == aperture_id)["flags"].to_numpy()
+
+
+@pytest.mark.parametrize("radius_pix", [0.1, 0.4, 0.71, 1.0, 3.3, 12.0])
+def test_an_aperture_over_ones_sums_to_its_area(radius_pix):
+    x, y = np.random.default_rng(1).uniform(20, 30, (2, 200))
+    total, area, lost, met = circle_sums(
+        np.ones((50, 50)), NO_BITS, PixelMask.BAD.value, x, y, np.array([radius_pix])
+    )
+    np.testing.assert_allclose(total, np.pi * radius_pix**2, rtol=1e-12)
+    np.testing.assert_allclose(area, total, rtol=1e-12)
+    assert not lost.any()
+    assert not met.any()
+
+
+def test_overlap_of_a_pixel_is_that_of_a_fine_grid():
+    step = (np.arange(400) + 0.5) / 400 - 0.5
+    rng = np.random.default_rng(2)
+    for dx, dy, r in zip(*rng.uniform(-2, 2, (2, 40)), rng.uniform(0.2, 2.5, 40), strict=True):
+        inside = (dx + step)[None, :] ** 2 + (dy + step)[:, None] ** 2 < r**2
+        assert pixel_overlap(dx, dy, r) == pytest.approx(inside.mean(), abs=2e-3)
+
+
+def test_sums_equal_the_exact_method_of_photutils():
+    rng = np.random.default_rng(3)
+    image = rng.normal(1000, 30, (200, 220))
+    x, y = rng.uniform(-3, 222, 300), rng.uniform(-3, 202, 300)
+    radius = np.array([0.6, 2.5, 4.0, 9.7])
+    ours = circle_sums(image, NO_BITS, PixelMask.BAD.value, x, y, radius)[0]
+    for k, r in enumerate(radius):
+        theirs, _ = CircularAperture(np.column_stack([x, y]), r).do_photometry(image)
+        np.testing.assert_allclose(ours[:, k], np.nan_to_num(theirs), rtol=1e-6, atol=1e-9)
+
+
+def test_the_annulus_holds_the_pixels_that_photutils_counts():
+    rng = np.random.default_rng(4)
+    image = rng.normal(500, 8, (300, 300))
+    x, y = rng.uniform(30, 270, (2, 50))
+    level, sigma, n_kept, n_whole = annulus_skies(image, NO_BITS, 3, x, y, 10.0, 16.0)
+    rings = CircularAnnulus(np.column_stack([x, y]), 10, 16).to_mask(method="center")
+    for k, ring in enumerate(rings):
+        values = ring.get_values(image)
+        assert n_whole[k] == values.size
+        assert level[k] == pytest.approx(np.median(values), abs=8 * 0.2)
+        assert 0.95 * values.size < n_kept[k] <= values.size
+    assert np.mean(sigma) == pytest.approx(8, rel=0.02)
+
+
+def test_stars_in_the_annulus_hardly_lift_the_sky():
+    rng = np.random.default_rng(5)
+    here = np.array([50.0])
+    lift, mean_lift = [], []
+    for _ in range(60):
+        image = rng.normal(100, 5, (101, 101))
+        angle = rng.uniform(0, 2 * np.pi, 3)
+        x, y = 50 + 16 * np.cos(angle), 50 + 16 * np.sin(angle)
+        stars = gaussian_stars(x, y, [5e3] * 3, image.shape)
+        clean, dirty = (
+            annulus_skies(a, NO_BITS, 3, here, here, 12.0, 20.0)[0][0]
+            for a in (image, image + stars)
+        )
+        lift.append(dirty - clean)
+        mean_lift.append(stars.sum() / (np.pi * (20**2 - 12**2)))
+    assert 0 < np.mean(lift) < 0.05 * np.mean(mean_lift)
+
+
+def test_pulls_of_fluxes_are_standard_normal():
+    """Error model of DESIGN.md section 9, on 5,800 stars from sky-limited to bright."""
+    gain, sky_e, read_noise_e, shape = 1.6, 120.0, 6.0, (1000, 1000)
+    rng = np.random.default_rng(6)
+    y, x = (a.ravel() + rng.uniform(-0.5, 0.5, a.size) for a in np.mgrid[40:960:42, 40:960:42])
+    flux_e = 10 ** rng.uniform(2.5, 5.5, x.size)
+    expected = gaussian_stars(x, y, flux_e, shape) + sky_e
+    radius = np.array(list(APERTURES.values()))
+    circles = [CircularAperture(np.column_stack([x, y]), r) for r in radius]
+    truth = np.column_stack([c.do_photometry(expected - sky_e)[0] for c in circles]) / gain
+    pulls = []
+    for _ in range(12):
+        electrons = rng.poisson(expected) + rng.normal(0, read_noise_e, shape)
+        result = measure(electrons / gain, x, y)
+        flux = result.aperture_flux["flux_adu"].to_numpy().reshape(truth.shape)
+        n_pix = result.aperture_flux["n_pix"].to_numpy().reshape(truth.shape)
+        s = result.measurement["sky_rms_adu"].to_numpy()[:, None]
+        n_sky = result.measurement["n_sky_pix"].to_numpy()[:, None]
+        variance = np.maximum(flux, 0) / gain + n_pix * (1 + 1.19 * n_pix / n_sky) * s**2
+        pulls.append((flux - truth) / np.sqrt(variance))
+    pulls = np.concatenate(pulls)
+    assert len(pulls) > 5000
+    for k in range(radius.size):
+        assert abs(pulls[:, k].mean()) < 0.05
+        assert 0.95 < pulls[:, k].std() < 1.05
+
+
+def test_rows_have_the_columns_of_the_tables_and_no_nan():
+    rng = np.random.default_rng(7)
+    x, y = rng.uniform(-10, 110, (2, 300))
+    result = measure(rng.normal(100, 5, (100, 100)), x, y)
+    assert dict(result.measurement.schema) == MEASUREMENT_SCHEMA
+    assert dict(result.aperture_flux.schema) == APERTURE_FLUX_SCHEMA
+    for rows in (result.measurement, result.aperture_flux):
+        floats = rows.select(pl.selectors.float())
+        assert not floats.select(pl.any_horizontal(pl.all().is_nan().any())).item()
+    inside = (np.abs(x - 49.5) <= 50) & (np.abs(y - 49.5) <= 50)
+    assert result.measurement.height == inside.sum()
+    assert result.n_off_frame == (~inside).sum()
+    assert result.aperture_flux.height == 3 * result.measurement.height
+
+
+def test_saturated_and_bad_pixels_flag_the_apertures_they_are_in():
+    image = np.random.default_rng(8).normal(100, 5, (200, 200))
+    mask = np.zeros(image.shape, dtype=np.uint8)
+    mask[50, 55] = PixelMask.SATURATED  # 5 pixels from the first star
+    mask[100, 107] = PixelMask.BAD  # 7 from the second
+    image[100, 107] = 1e9
+    x, y = np.array([50.0, 100.0, 150.0]), np.array([50.0, 100.0, 150.0])
+    result = measure(image, x, y, mask=mask)
+    assert flags_of(result.aperture_flux, 1).tolist() == [0, 0, 0]
+    assert flags_of(result.aperture_flux, 2).tolist() == [Flag.SATURATED, 0, 0]
+    assert flags_of(result.aperture_flux, 3).tolist() == [Flag.SATURATED, Flag.BAD_PIXEL, 0]
+    area = result.aperture_flux.filter(pl.col("aperture_id") == 3)["n_pix"].to_numpy()
+    np.testing.assert_allclose(area, np.pi * 64 - np.array([0, 1, 0]), rtol=1e-6)
+    assert result.aperture_flux["flux_adu"].abs().max() < 1000
+    assert result.measurement["flags"].to_list() == [0, 0, 0]
+
+
+def test_a_boolean_mask_and_nan_pixels_are_bad_pixels_alike():
+    image = np.random.default_rng(9).normal(100, 5, (100, 100))
+    mask = np.zeros(image.shape, dtype=bool)
+    mask[50, 50] = True
+    masked = measure(image, [50.0], [50.0], mask=mask)
+    image[50, 50] = np.nan
+    missing = measure(image, [50.0], [50.0])
+    assert masked.aperture_flux.equals(missing.aperture_flux)
+    assert masked.measurement["flags"][0] == Flag.BAD_PIXEL
+
+
+def test_stars_at_the_edge_are_flagged_and_their_area_is_what_was_seen():
+    image = np.full((100, 100), 10.0)
+    result = measure(image, [3.0, -0.4, 15.0, 50.0], [50.0, 20.0, 80.0, 50.0])
+    off = Flag.OFF_FRAME.value
+    assert flags_of(result.aperture_flux, 1).tolist() == [off, off, 0, 0]
+    assert flags_of(result.aperture_flux, 3).tolist() == [off, off, 0, 0]
+    edge = Flag.EDGE.value
+    assert [f & edge for f in result.measurement["flags"]] == [edge, edge, edge, 0]
+    area = result.aperture_flux["n_pix"].to_numpy().reshape(4, 3)
+    # the frame ends half a pixel beyond the first pixel's centre, 3.5 from the first star
+    r, d = 8.0, 3.5
+    segment = r**2 * np.arccos(d / r) - d * np.sqrt(r**2 - d**2)
+    assert area[0, 2] == pytest.approx(np.pi * r**2 - segment, rel=1e-6)
+    np.testing.assert_allclose(result.aperture_flux["flux_adu"].to_numpy(), 0, atol=1e-9)
+
+
+def test_a_frame_of_nan_gives_null_fluxes_with_the_reason():
+    result = measure(np.full((100, 100), np.nan), [50.0, 20.0], [50.0, 70.0])
+    assert result.aperture_flux["flux_adu"].null_count() == 6
+    assert ((result.aperture_flux["flags"] & Flag.BAD_PIXEL) != 0).all()
+    row = result.measurement.row(0, named=True)
+    assert (row["sky_adu_per_pix"], row["peak_adu"], row["fwhm_pix"]) == (None, None, None)
+    assert row["n_sky_pix"] == 0
+    assert row["flags"] & Flag.CROWDED_SKY
+
+
+def test_neighbours_in_the_aperture_are_told_by_their_share_of_light():
+    x, y = np.array([50.0, 55.0, 150.0, 160.5]), np.full(4, 50.0)
+    flux = np.array([1000.0, 1000.0, 100.0, 1e5])
+    blend = blending(x, y, flux, radius_pix=[4.0, 8.0], fwhm_pix=SEEN_FWHM)
+    image = gaussian_stars(x, y, flux, (100, 210))
+    for k in range(4):
+        own = gaussian_stars(x[k : k + 1], y[k : k + 1], flux[k : k + 1], image.shape)
+        sums = [
+            circle_sums(a, NO_BITS, 2, x[k : k + 1], y[k : k + 1], np.array([4.0, 8.0]))[0][0]
+            for a in (image - own, own)
+        ]
+        np.testing.assert_allclose(blend[k], sums[0] / sums[1], rtol=0.05, atol=1e-4)
+    result = measure(image + 10, x, y, flux)
+    blended = Flag.BLENDED.value
+    assert flags_of(result.aperture_flux, 1).tolist() == [blended, blended, 0, 0]
+    assert flags_of(result.aperture_flux, 3).tolist() == [blended, blended, blended, 0]
+
+
+def test_neighbours_off_the_frame_and_stars_without_flux_count_too():
+    image = np.full((60, 60), 10.0)
+    result = measure(image, [2.0, -3.0, 30.0], [30.0, 30.0, np.nan], np.array([10.0, 1e4, np.nan]))
+    assert result.measurement["source_id"].to_list() == [7]
+    assert flags_of(result.aperture_flux, 3)[0] & Flag.BLENDED
+    assert result.n_off_frame == 2
+
+
+def test_width_and_peak_are_those_of_the_star_and_faint_stars_have_no_width():
+    rng = np.random.default_rng(10)
+    x, y = np.array([50.3, 150.7]), np.array([50.2, 49.6])
+    image = 200 + gaussian_stars(x, y, [50000.0, 50.0], (100, 200)) + rng.normal(0, 5, (100, 200))
+    raw = np.rint(image + 300).astype(np.uint16)
+    bright, faint = measure(image, x, y, raw=raw).measurement.iter_rows(named=True)
+    assert bright["fwhm_pix"] == pytest.approx(SEEN_FWHM, rel=0.02)
+    assert faint["fwhm_pix"] is None
+    assert bright["peak_adu"] == raw[40:60, 40:60].max()
+
+
+def test_fifty_thousand_sources_and_none_at_all_are_measured():
+    rng = np.random.default_rng(11)
+    image = rng.normal(100, 5, (1000, 1000)).astype(np.float32)
+    x, y = rng.uniform(0, 999, (2, 50_000))
+    result = measure(image, x, y)
+    assert result.aperture_flux.height == 150_000
+    nothing = measure(image, np.empty(0), np.empty(0))
+    assert nothing.measurement.height == nothing.aperture_flux.height == 0
+
+
+def test_radii_that_make_no_sense_are_refused():
+    image = np.zeros((20, 20))
+    for options, message in (
+        ({"annulus_inner_pix": 20.0}, "sky annulus"),
+        ({"fwhm_pix": 0.0}, "FWHM"),
+        ({"mask": np.zeros((3, 3), dtype=bool)}, "mask of shape"),
+        ({"raw": np.zeros((3, 3))}, "raw frame"),
+    ):
+        with pytest.raises(PhotometryError, match=message):
+            measure(image, [5.0], [5.0], **options)
+    with pytest.raises(PhotometryError, match="positive radii"):
+        forced_photometry(image, sources([5.0], [5.0]), apertures={1: -2.0}, **ANNULUS)
