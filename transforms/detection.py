@@ -1,5 +1,7 @@
 """The stars of a frame: found by matched filter, centred by windowed moments."""
 
+from itertools import product
+
 import numpy as np
 import polars as pl
 import sep
@@ -23,6 +25,7 @@ DETECTION_SCHEMA = {
 MIN_FWHM_PIX = 1.2
 MAX_KERNEL_FWHM_PIX = 12.0
 N_STAR_FOR_FWHM = 300
+PIXEL_STACK = 300_000  # pixels above the threshold sep has room for; more only when needed
 MERGED = 1  # bit of sep: deblended from a larger object
 
 
@@ -84,7 +87,6 @@ def detect(
     def extract(kernel_fwhm_pix: float) -> tuple[NDArray, float]:
         objects = _extract(
             significance,
-            bad,
             kernel_fwhm_pix,
             threshold_sigma=threshold_sigma,
             min_area_pix=min_area_pix,
@@ -155,39 +157,47 @@ def gaussian_kernel(fwhm_pix: float) -> NDArray[np.float32]:
     return np.outer(profile, profile).astype(np.float32)
 
 
-def _extract(significance, bad, fwhm_pix, *, threshold_sigma, min_area_pix, deblend_contrast):
+def _extract(significance, fwhm_pix, *, threshold_sigma, min_area_pix, deblend_contrast):
     kernel = gaussian_kernel(fwhm_pix)
     # with one noise for all pixels sep filters with the kernel over its sum and compares with the
     # noise before filtering; the noise after it is this much smaller
     filtered_noise = float(np.sqrt(np.sum(kernel**2)) / np.sum(kernel))
-    sep.set_extract_pixstack(max(300_000, significance.size // 4))
     sep.set_sub_object_limit(8192)
-    try:
-        return sep.extract(
-            significance,
-            threshold_sigma * filtered_noise,
-            err=1.0,
-            mask=bad if bad.any() else None,
-            minarea=min_area_pix,
-            filter_kernel=kernel,
-            filter_type="matched",
-            deblend_cont=deblend_contrast,
-        )
-    except Exception as error:  # sep raises the bare class
-        raise PhotometryError(
-            f"frame of {significance.shape[1]} x {significance.shape[0]} pixels: detection at "
-            f"{threshold_sigma:g} sigma gave up ({error}). Raise the threshold, or look at the "
-            "frame: it may hold no stars but structure."
-        ) from error
+    for n_pixel in (PIXEL_STACK, significance.size):
+        sep.set_extract_pixstack(max(PIXEL_STACK, n_pixel))
+        try:
+            return sep.extract(
+                significance,
+                threshold_sigma * filtered_noise,
+                err=1.0,
+                minarea=min_area_pix,
+                filter_kernel=kernel,
+                filter_type="matched",
+                deblend_nthresh=16,
+                deblend_cont=deblend_contrast,
+            )
+        except Exception as error:  # sep raises the bare class
+            reason = str(error)
+            if "pixel buffer full" not in reason:
+                break
+    raise PhotometryError(
+        f"frame of {significance.shape[1]} x {significance.shape[0]} pixels: detection at "
+        f"{threshold_sigma:g} sigma gave up ({reason}). Raise the threshold, or look at the "
+        "frame: it may hold no stars but structure."
+    )
 
 
 def _neighbourhood(objects: NDArray, net: NDArray) -> tuple[NDArray, NDArray]:
     """Give the brightest pixel of each object and the sum of the eight around it."""
-    padded = np.pad(np.nan_to_num(net), 1)
-    x, y = objects["xpeak"] + 1, objects["ypeak"] + 1
-    peak = padded[y, x]
-    around = sum(padded[y + dy, x + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1)) - peak
-    return peak, around
+    n_y, n_x = net.shape
+    x, y = objects["xpeak"].astype(np.intp), objects["ypeak"].astype(np.intp)
+    total = np.zeros(x.size)
+    for dy, dx in product((-1, 0, 1), repeat=2):
+        is_inside = (x + dx >= 0) & (x + dx < n_x) & (y + dy >= 0) & (y + dy < n_y)
+        value = net[np.clip(y + dy, 0, n_y - 1), np.clip(x + dx, 0, n_x - 1)]
+        total += np.where(is_inside & np.isfinite(value), value, 0)
+    peak = np.nan_to_num(net[y, x])
+    return peak, total - peak
 
 
 def _is_artefact(objects: NDArray, net: NDArray, noise: NDArray) -> NDArray[np.bool_]:

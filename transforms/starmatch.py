@@ -195,6 +195,8 @@ def _best_match(
         log_chance = _log_chance(grown, field, frame, len(i)) + log(len(hypotheses) + 1)
         if best is None or log_chance < best.log_chance:
             best = Match(i, j, grown, log_chance, method)
+        if log_chance < 5 * MAX_LOG_CHANCE:
+            break  # beyond doubt: the other starts cannot do better
     return best
 
 
@@ -238,8 +240,11 @@ def _final(match: Match, field: _Stars, frame: _Stars, max_degree: int) -> Match
     registration = match.registration
     tolerance_pix = 2 * LAST_TOLERANCE_PIX
     i, j = match.field_index, match.frame_index
-    for _ in range(4):
+    for turn in range(4):
+        before = j
         i, j = _pairs(registration, field.xy, frame.xy, tolerance_pix)
+        if turn > 0 and np.array_equal(before, j):
+            break
         registration = fit_registration(
             field.xy[i], frame.xy[j], flux=frame.flux[j], max_degree=max_degree
         )
