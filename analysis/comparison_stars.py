@@ -107,9 +107,9 @@ def choose_comparison(
     used = _nearest(table, target, used, N_CANDIDATE * max_n, reasons)
     scatter, variance = np.full(len(reasons), np.nan), np.ones((2, len(reasons)))
     while len(used) > 1:
-        variance[:, used] = _variances(table.flux[used], variance[:, used], cap=max_weight)
-        scatter[used] = np.sqrt(variance[:, used].max(axis=0))
-        worst = _worst(variance[:, used], max_variability=max_variability, max_noise=max_noise)
+        own, seen = _variances(table.flux[used], variance[:, used], cap=max_weight)
+        variance[:, used], scatter[used] = own, np.sqrt(own.max(axis=0))
+        worst = _worst(own, seen, max_variability=max_variability, max_noise=max_noise)
         if not worst:
             break
         for i, reason in worst.items():
@@ -164,13 +164,13 @@ def _distance_pix(table: StarTable, target: int) -> Array:
     return np.hypot(table.x_pix - table.x_pix[target], table.y_pix - table.y_pix[target])
 
 
-def _variances(flux: Array, start: Array, *, cap: float) -> Array:
-    """Relative variance of each star against the others, (2, n_star): between frames, and total.
+def _variances(flux: Array, start: Array, *, cap: float) -> tuple[Array, Array]:
+    """Relative variances of each star, (2, n_star): between frames, and total.
 
-    What is left to the star itself after the noise of its comparison is taken off; iterated from
-    a start, since the weights follow from it.
+    The first are the star's own: what is left of the second, those seen against the mean of the
+    others, once the noise of that mean is taken off. Iterated, since the weights follow from them.
     """
-    variance = start
+    variance = seen = start
     for _ in range(N_JUDGE):
         weight = _capped(_inverse_variance(np.sqrt(variance.max(axis=0))), cap)
         seen, comparison = _leave_one_out(flux, weight, variance)
@@ -179,7 +179,7 @@ def _variances(flux: Array, start: Array, *, cap: float) -> Array:
         variance = new
         if is_same:
             break
-    return variance
+    return variance, seen
 
 
 def _leave_one_out(flux: Array, weight: Array, variance: Array) -> tuple[Array, Array]:
@@ -228,11 +228,12 @@ def _capped(weight: Array, cap: float) -> Array:
     return weight
 
 
-def _worst(variance: Array, *, max_variability: float, max_noise: float) -> dict[int, str]:
+def _worst(own: Array, seen: Array, *, max_variability: float, max_noise: float) -> dict[int, str]:
     """The stars to be removed next and why, none if all are fit; a tenth of them at most."""
-    steady, total = np.sqrt(variance)
+    # Variability is judged as seen: the difference of two small variances is no measure of it.
+    steady, total = np.sqrt(seen)
     slow = total / steady / max(float(np.median(total / steady)), 1.0)
-    scatter = np.maximum(steady, total)
+    scatter = np.sqrt(own.max(axis=0))
     noise = scatter / scatter.min()
     # Three stars are needed to tell which one varies.
     excess = np.maximum(slow / max_variability if len(slow) > 2 else 0.0, noise / max_noise)

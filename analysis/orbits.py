@@ -199,6 +199,11 @@ def _eccentricity(planet: Ephemeris) -> tuple[float, float]:
     """Eccentricity and omega in radians; without omega the orbit is taken as circular."""
     if not planet.eccentricity or planet.omega_deg is None:
         return 0.0, math.pi / 2
+    if not 0 <= planet.eccentricity < 1:
+        raise FitError(
+            f"{planet.planet_name}: eccentricity {planet.eccentricity:g}; expected 0 or more and "
+            "less than 1. Correct the ephemeris."
+        )
     return planet.eccentricity, math.radians(planet.omega_deg)
 
 

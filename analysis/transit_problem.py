@@ -86,6 +86,12 @@ def gather(
                 f"{name}: {len(columns[name])} values for {len(time)} times; expected one a time."
             )
     frame = pl.DataFrame(columns).filter(pl.all_horizontal(pl.col("bjd_tdb", "flux").is_finite()))
+    middle = frame["flux"].median()
+    if isinstance(middle, float) and middle <= 0:
+        raise UsageError(
+            f"flux: median {middle:g} of {frame.height} points; expected a relative flux around 1, "
+            "not magnitudes or a flux with the sky taken off twice."
+        )
     return frame.sort("bjd_tdb", maintain_order=True)
 
 

@@ -254,6 +254,6 @@ def matched_errors(quoted: Array, residual: Array, n_fitted: float) -> tuple[flo
         return float(np.sum(residual**2 / (quoted**2 + variance)) / n_degree - 1)
 
     if (first := excess(0.0)) <= 0:
-        return max(math.sqrt(first + 1), LEAST_SCALE), 0.0
+        return max(math.sqrt(max(first + 1, 0.0)), LEAST_SCALE), 0.0
     most = float(np.sum(residual**2) / n_degree)
     return 1.0, math.sqrt(float(brentq(excess, 0.0, most)))  # pyright: ignore[reportArgumentType]

@@ -180,7 +180,7 @@ def _planet(row: Row, *, file_name: str) -> dict[str, object]:
         "inclination_deg": _within(row, "pl_orbincl", 0, 180),
         "inclination_err_deg": _error(row, "pl_orbincl"),
         "impact_parameter": _number(row, "pl_imppar"),
-        "eccentricity": _within(row, "pl_orbeccen", 0, 1),
+        "eccentricity": _within(row, "pl_orbeccen", 0, 0.99),
         "omega_deg": _number(row, "pl_orblper"),
         "depth": None if depth is None else depth / 100,  # the archive gives per cent
         "duration_h": _number(row, "pl_trandur"),

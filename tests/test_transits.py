@@ -1,0 +1,301 @@
+"""Transits injected into synthetic nights come back, with errors that mean what they say."""
+
+import json
+import math
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+from astropy.time import Time
+
+from starmuster.analysis.limb_darkening import Q1_PRIOR, Q2_PRIOR, transit_flux
+from starmuster.analysis.orbits import Ephemeris, orbit_of, shape
+from starmuster.analysis.transits import fit_transit
+from starmuster.errors import UsageError
+from starmuster.transforms.vantage import vantage
+
+PLANET = Ephemeris(
+    planet_name="X-1 b",
+    period_d=3.2,
+    period_err_d=1e-7,
+    mid_bjd_tdb=2459000.0,
+    mid_err_d=1e-4,
+    radius_ratio=0.1,
+    a_over_r=8.5,
+    a_over_r_err=0.2,
+    inclination_deg=87.5,
+    inclination_err_deg=0.4,
+)
+EPOCH = 1000
+MID = PLANET.mid_bjd_tdb + EPOCH * PLANET.period_d
+EXPOSURE_S = 60.0
+
+
+def night(seed, *, sigma=0.003, radius_ratio=0.1, late_d=0.0, hours=(-3.0, 3.0), n_point=140):
+    """One seeded night: an orbit and limb darkening drawn from the priors, airmass, white noise."""
+    generator = np.random.default_rng(seed)
+    offset = np.sort(generator.uniform(hours[0] / 24, hours[1] / 24, n_point))
+    known = shape(PLANET)
+    a_over_r = known.a_over_r + known.a_over_r_err * generator.normal()
+    b = abs(known.impact_parameter + known.impact_parameter_err * generator.normal())
+    q1, q2 = (np.clip(p[0] + p[1] * generator.normal(), 0.01, 0.99) for p in (Q1_PRIOR, Q2_PRIOR))
+    flux = np.ones(n_point)
+    if radius_ratio:
+        orbit = orbit_of(PLANET, a_over_r, b, late_d)
+        flux = transit_flux(offset, orbit, radius_ratio, q1, q2, exposure_s=EXPOSURE_S)
+    airmass = 1.1 + 4 * (offset + 0.1) ** 2
+    err = sigma * np.sqrt(airmass / airmass.mean())
+    flux = 1.3 * flux * (1 - 0.02 * (airmass - 1.1)) * (1 + err * generator.normal(size=n_point))
+    return pl.DataFrame({"bjd": MID + offset, "flux": flux, "err": 1.3 * err, "airmass": airmass})
+
+
+def fit(rows: pl.DataFrame, planet=PLANET, **options):
+    return fit_transit(
+        rows["bjd"],
+        rows["flux"],
+        rows["err"],
+        rows.select("airmass"),
+        planet=planet,
+        exposure_s=EXPOSURE_S,
+        **options,
+    )
+
+
+def test_pulls_of_sixty_nights_are_those_of_a_normal_distribution():
+    mids, ratios = [], []
+    for seed in range(60):
+        late_d = 0.005 * np.random.default_rng(1000 + seed).normal()
+        found = fit(night(seed, late_d=late_d))
+        assert found.verdict == "transit", found.reason
+        mids.append((found.mid_bjd_tdb - MID - late_d) / found.mid_bjd_tdb_err)
+        ratios.append((found.radius_ratio - 0.1) / found.radius_ratio_err)
+    for pulls in (mids, ratios):
+        assert abs(np.mean(pulls)) < 0.35
+        assert 0.75 < np.std(pulls) < 1.25
+
+
+def test_nights_without_a_transit_are_told_from_those_with_one():
+    verdicts = [fit(night(seed, radius_ratio=0.0)).verdict for seed in range(40)]
+    assert verdicts.count("no transit") >= 39
+
+
+def test_slow_noise_is_not_taken_for_a_transit_and_widens_the_errors():
+    verdicts, factors = [], []
+    for seed in range(20):
+        rows = night(seed, radius_ratio=0.0)
+        generator = np.random.default_rng(seed + 500)
+        phase = 2 * np.pi * (rows["bjd"].to_numpy() - MID) / 0.06
+        wave = 0.003 * np.sin(phase + generator.uniform(0, 2 * np.pi))
+        found = fit(rows.with_columns(pl.col("flux") * (1 + wave)))
+        verdicts.append(found.verdict)
+        factors.append(found.red_noise_factor)
+    assert verdicts.count("no transit") >= 18
+    assert np.median(factors) > 1.3
+
+
+def test_a_fit_states_all_it_found():
+    found = fit(night(1, sigma=0.001, late_d=0.004))
+    assert found.verdict == "transit"
+    assert found.epoch == EPOCH
+    assert found.predicted_mid_bjd_tdb == pytest.approx(MID)
+    assert found.predicted_mid_err_d == pytest.approx(math.hypot(1e-4, EPOCH * 1e-7))
+    assert found.o_minus_c_min == pytest.approx(5.76, abs=4 * 1440 * found.mid_bjd_tdb_err)
+    expected = 1440 * math.hypot(found.mid_bjd_tdb_err, found.predicted_mid_err_d)
+    assert found.o_minus_c_min_err == pytest.approx(expected)
+    span_h = 24 * (found.fourth_contact_bjd_tdb - found.first_contact_bjd_tdb)
+    assert found.duration_h == pytest.approx(span_h, abs=1e-4)
+    assert found.duration_h_err > 0
+    assert found.depth == pytest.approx(1 - found.curve["model"].min(), abs=2e-5)
+    assert found.depth > found.radius_ratio**2  # the limb is darker than the centre
+    assert found.n_points + found.n_outliers == found.points.height == 140
+    kept = found.points.filter(~pl.col("is_outlier"))
+    assert found.residual_scatter == pytest.approx(float(np.std(kept["residual"].to_numpy())))
+    assert found.chi2_reduced == pytest.approx(1, abs=5 * math.sqrt(2 / 140))
+    product = kept["baseline"] * (kept["model"] + kept["residual"])
+    assert np.allclose(product, kept["flux"])
+    assert found.baseline == "airmass"
+    assert found.baseline_bic["airmass"] == 0
+    assert min(found.baseline_bic.values()) == 0
+    assert json.dumps({name: p.value for name, p in found.parameters.items()})
+
+
+def test_the_eccentric_orbit_of_the_ephemeris_sets_the_duration():
+    eccentric = Ephemeris(
+        "X-1 b", 3.2, 2459000.0, 1e-7, 1e-4, 0.1, None, 8.5, 0.05, 88.5, 0.2, None, 0.3, 60.0
+    )
+    offset = np.linspace(-0.12, 0.12, 160)
+    known = shape(eccentric)
+    orbit = orbit_of(eccentric, known.a_over_r, known.impact_parameter)
+    flux = transit_flux(offset, orbit, 0.1, 0.4, 0.3, exposure_s=EXPOSURE_S)
+    flux += 0.001 * np.random.default_rng(5).normal(size=160)
+    rows = pl.DataFrame({"bjd": MID + offset, "flux": flux, "err": 0.001, "airmass": None})
+    own = fit(rows, eccentric)
+    circular = fit(
+        rows,
+        Ephemeris(
+            **{f: getattr(eccentric, f) for f in Ephemeris.__slots__} | {"eccentricity": 0.0}
+        ),
+    )
+    assert own.residual_scatter == pytest.approx(0.001, rel=0.15)
+    assert circular.residual_scatter > 1.02 * own.residual_scatter
+    assert own.parameters["a_over_r"].value == pytest.approx(8.5, abs=0.15)
+    assert own.parameters["eccentricity"].value == 0.3
+
+
+def test_outliers_are_left_out_and_counted_but_never_tighter_than_four_sigma():
+    rows = night(3)
+    bad = np.zeros(140, bool)
+    bad[[10, 50, 51, 90, 130]] = True
+    spoiled = rows.with_columns(flux=pl.col("flux") * pl.Series(np.where(bad, 0.93, 1.0)))
+    found, clean = fit(spoiled), fit(rows.filter(~pl.Series(bad)))
+    assert found.points["is_outlier"].to_numpy()[bad].all()
+    assert found.n_outliers <= 6
+    assert found.radius_ratio == pytest.approx(clean.radius_ratio, abs=0.3 * clean.radius_ratio_err)
+    residual = found.points["residual"].to_numpy()
+    limit = 4 * 1.4826 * np.median(np.abs(residual - np.median(residual)))
+    assert np.abs(residual[found.points["is_outlier"].to_numpy()]).min() > limit
+    assert found.residual_scatter_all > 2 * found.residual_scatter
+    with pytest.raises(UsageError, match="expected 4 or more"):
+        fit(rows, outlier_sigma=3)
+
+
+@pytest.mark.parametrize("hours", [(-3.5, 0.2), (-0.2, 3.5)])
+def test_half_a_transit_is_partial(hours):
+    found = fit(night(4, sigma=0.002, hours=hours))
+    assert found.verdict == "partial", found.reason
+    assert "gress" in found.reason
+    assert found.mid_bjd_tdb == pytest.approx(MID, abs=5 * found.mid_bjd_tdb_err)
+
+
+def test_a_gap_over_egress_is_partial():
+    rows = night(4, sigma=0.002).filter(~(pl.col("bjd") - MID).is_between(0.02, 0.08))
+    found = fit(rows)
+    assert found.verdict == "partial"
+    assert "egress" in found.reason
+
+
+def test_a_night_within_the_transit_has_no_baseline():
+    found = fit(night(5, hours=(-1.1, 1.1)))
+    assert found.verdict == "no baseline"
+    assert found.mid_bjd_tdb is None
+    assert found.points["residual"].null_count() == 140
+    assert found.curve.is_empty()
+
+
+@pytest.mark.parametrize("hours", [(5.0, 9.0), (-9.0, -5.0)])
+def test_a_night_beside_the_transit_has_no_data(hours):
+    found = fit(night(6, hours=hours))
+    assert found.verdict == "no data"
+    assert "0 points inside" in found.reason
+
+
+def test_a_handful_of_points_is_no_data():
+    assert fit(night(7, n_point=9)).verdict == "no data"
+    empty = fit(night(7).clear())
+    assert (empty.verdict, empty.n_points, empty.epoch) == ("no data", 0, None)
+
+
+def test_points_without_time_or_flux_are_left_out_and_order_does_not_matter():
+    rows = night(8)
+    found = fit(rows)
+    holes = pl.DataFrame(
+        {"bjd": [None, MID, MID], "flux": [1.0, None, math.nan], "err": 0.1, "airmass": 1.2},
+        schema=rows.schema,
+    )
+    again = fit(pl.concat([rows, holes]).sample(fraction=1, shuffle=True, seed=1))
+    assert again.n_points == found.n_points
+    assert again.mid_bjd_tdb == pytest.approx(found.mid_bjd_tdb, abs=1e-6)
+    assert again.points["bjd_tdb"].is_sorted()
+
+
+def test_errors_follow_the_residuals_whatever_was_quoted():
+    rows = night(9)
+    truth = fit(rows)
+    for factor in (0.2, 5.0):
+        found = fit(rows.with_columns(pl.col("err") * factor))
+        assert found.mid_bjd_tdb_err == pytest.approx(truth.mid_bjd_tdb_err, rel=0.1)
+        assert found.chi2_reduced == pytest.approx(truth.chi2_reduced / factor**2, rel=0.1)
+    unquoted = fit(rows.with_columns(err=pl.lit(None, pl.Float64)))
+    assert unquoted.chi2_reduced is None
+    assert unquoted.mid_bjd_tdb_err == pytest.approx(truth.mid_bjd_tdb_err, rel=0.2)
+
+
+def test_a_light_curve_without_noise_gives_back_what_was_put_in():
+    found = fit(night(10, sigma=1e-9))
+    assert found.verdict == "transit"
+    assert found.radius_ratio == pytest.approx(0.1, abs=2e-3)  # the shape is held by its priors
+    assert found.mid_bjd_tdb == pytest.approx(MID, abs=1e-5)
+
+
+def test_odd_light_curves_are_judged_or_refused_never_fitted_blindly():
+    rows = night(13)
+    constant = fit(rows.with_columns(flux=pl.lit(1.0)))
+    assert constant.verdict == "no transit"
+    clouds = np.random.default_rng(13).choice([1.0, 0.3, 0.7], rows.height)
+    assert fit(rows.with_columns(pl.col("flux") * pl.Series(clouds))).verdict == "no transit"
+    assert fit(rows.with_columns(bjd=pl.lit(MID))).verdict == "no baseline"
+    with pytest.raises(UsageError, match="relative flux around 1"):
+        fit(rows.with_columns(-pl.col("flux")))
+
+
+def test_a_baseline_whose_column_has_gaps_is_not_tried():
+    rows = night(11).with_columns(airmass=pl.lit(None, pl.Float64))
+    found = fit(rows)
+    assert found.baseline_bic["airmass"] is None
+    assert found.baseline in {"constant", "time", "time + time^2"}
+    with pytest.raises(UsageError, match="none has all its columns"):
+        fit(rows, baselines=["airmass"])
+
+
+def test_a_planet_of_which_only_period_and_mid_time_are_known_is_fitted():
+    bare = Ephemeris("X-1 b", PLANET.period_d, PLANET.mid_bjd_tdb)
+    found = fit(night(12, sigma=0.001), bare)
+    assert found.verdict == "transit"
+    assert found.radius_ratio == pytest.approx(0.1, abs=4 * found.radius_ratio_err)
+    assert found.o_minus_c_min is not None
+    assert found.o_minus_c_min_err is None  # the prediction has no error
+    assert "assumed" in found.parameters["a_over_r"].prior
+
+
+@pytest.mark.real
+def test_the_light_curve_exotic_stored_of_hatp32_gives_exotics_result(real_data):
+    path = real_data / "lightcurves" / "EXOTIC_sampledata_lightcurve.json"
+    stored = json.loads(path.read_text())
+    bjd = np.array(stored["time"])
+    planet = Ephemeris(
+        planet_name="HAT-P-32 b",
+        period_d=2.1500082,
+        period_err_d=1.3e-7,
+        mid_bjd_tdb=2455867.402743,
+        mid_err_d=4.9e-5,
+        radius_ratio=0.148862,
+        a_over_r=5.344,
+        a_over_r_err=0.0395,
+        inclination_deg=88.98,
+        inclination_err_deg=0.76,
+        eccentricity=0.159,
+        omega_deg=50.0,
+    )
+    found = fit_transit(
+        bjd, stored["flux"], None, {"airmass": airmass_of_hatp32(bjd)}, planet=planet, exposure_s=60
+    )
+    assert found.verdict == "transit"
+    assert found.epoch == 1042
+    assert found.residual_scatter < 0.0060
+    mid_err = math.hypot(found.mid_bjd_tdb_err, 0.000856)
+    assert found.mid_bjd_tdb == pytest.approx(2458107.714007, abs=2 * mid_err)
+    ratio_err = math.hypot(found.radius_ratio_err, 0.0009)
+    assert found.radius_ratio == pytest.approx(0.1503, abs=2 * ratio_err)
+    assert found.radius_ratio == pytest.approx(0.1489, abs=0.012)
+
+
+def airmass_of_hatp32(bjd):
+    """Airmass at the site of EXOTIC's sample, to a minute of light travel time."""
+    first = Time(bjd[0], format="jd", scale="tdb").utc.to_datetime()
+    mids = [first + timedelta(days=float(d)) for d in bjd - bjd[0]]
+    assert isinstance(mids[0], datetime)
+    rows = vantage(mids, latitude_deg=31.68, longitude_deg=-110.88)
+    ra, dec = math.radians(31.0427), math.radians(46.6879)
+    star = [math.cos(dec) * math.cos(ra), math.cos(dec) * math.sin(ra), math.sin(dec)]
+    return 1 / (rows.select("zenith_x", "zenith_y", "zenith_z").to_numpy() @ star)
