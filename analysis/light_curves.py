@@ -1,13 +1,12 @@
 """Light curves of any star from stored rows: comparison stars, aperture, relative flux."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
 
 import duckdb
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ..errors import AnalysisError, NotFoundError
 from ..warehouse.config import Ensemble
@@ -16,6 +15,9 @@ from .comparison_stars import choose_comparison
 from .ensembles import differential
 from .stars import Star
 
+Array = NDArray[np.float64]
+
+MAD_SIGMA = 1.4826
 MIN_DECIDING = 5  # frames outside a transit that can choose comparison stars and aperture
 
 
@@ -31,7 +33,8 @@ class LightCurve:
     comparison
         Rows of table `comparison_star`: every star considered, and why it was taken or not.
     scatter
-        Robust scatter of the relative flux from frame to frame, outside the transit.
+        Robust relative scatter: from frame to frame, or where a transit is predicted, that of
+        the points outside it about a parabola.
     aperture_scatter
         One row an aperture tried: aperture_id, aperture_name, scatter.
     """
@@ -77,7 +80,7 @@ def light_curve(
     """Make the differential light curve of a star in one night and band.
 
     Comparison stars are chosen for each aperture anew; of all apertures the one is taken whose
-    curve scatters least from frame to frame. Neither choice looks into a transit.
+    curve scatters least. Neither choice looks into a transit.
 
     Parameters
     ----------
@@ -94,23 +97,30 @@ def light_curve(
         No such aperture, no clean flux, or no star that can serve as comparison.
     """
     apertures = _apertures(con, star, night, band, aperture)
+    where = {
+        "source_id": star.source_id,
+        "night": night,
+        "band": band,
+        "aperture_id": apertures["aperture_id"][0] if apertures.height == 1 else None,
+    }
+    brightness = options.model_dump(include={"max_fainter_mag", "max_brighter_mag"})
+    rows = shipped(con, "ensemble_rows", **where, **brightness)
+    points = shipped(con, "star_points", **where)
     curves: list[LightCurve] = []
     errors: list[AnalysisError] = []
     for aperture_id, aperture_name, _ in apertures.iter_rows():
-        where = {"night": night, "band": band, "aperture_id": aperture_id}
         try:
-            curves.append(
-                _curve(
-                    con,
-                    star,
-                    where,
-                    aperture_name,
-                    transit_bjd_tdb=transit_bjd_tdb,
-                    options=options,
-                )
+            curve = compare(
+                rows.filter(aperture_id=aperture_id),
+                points.filter(aperture_id=aperture_id),
+                star,
+                transit_bjd_tdb=transit_bjd_tdb,
+                options=options,
             )
         except AnalysisError as error:
             errors.append(error)
+            continue
+        curves.append(replace(curve, aperture_name=aperture_name))
     if not curves:
         raise errors[-1]
     tried = [
@@ -121,10 +131,70 @@ def light_curve(
     return replace(best, aperture_scatter=pl.DataFrame(tried))
 
 
-def step_scatter(flux: np.ndarray) -> float:
+def compare(
+    rows: pl.DataFrame,
+    points: pl.DataFrame,
+    star: Star,
+    *,
+    transit_bjd_tdb: tuple[float, float] | None,
+    options: Ensemble,
+) -> LightCurve:
+    """Choose the comparison stars of one star in one aperture, and divide by them.
+
+    Parameters
+    ----------
+    rows, points
+        Rows of the queries `ensemble_rows` and `star_points` of one night, band and aperture.
+    """
+    deciding = _outside(points, transit_bjd_tdb)
+    comparison = choose_comparison(
+        rows,
+        star.source_id,
+        out_of_transit=deciding["frame_id"].to_list(),
+        max_fainter_mag=options.max_fainter_mag,
+        max_brighter_mag=options.max_brighter_mag,
+        max_n=options.max_star,
+    )
+    relative = differential(rows, star.source_id, comparison)
+    points = points.join(relative, on="frame_id", how="left", maintain_order="left")
+    decided = (
+        points.join(deciding.select("frame_id"), on="frame_id", how="semi", maintain_order="left")
+        .filter("is_clean")
+        .drop_nulls(["relative_flux", "mid_jd_utc"])
+    )
+    time, flux = (decided[name].to_numpy() for name in ("mid_jd_utc", "relative_flux"))
+    night, band, aperture_id = points.select("night", "band", "aperture_id").row(0)
+    return LightCurve(
+        star=star,
+        night=night,
+        band=band,
+        aperture_id=aperture_id,
+        aperture_name="",
+        points=points,
+        comparison=comparison.with_columns(
+            target_source_id=pl.lit(star.source_id),
+            night=pl.lit(night),
+            band=pl.lit(band, pl.String),
+            aperture_id=pl.lit(aperture_id),
+        ),
+        scatter=step_scatter(flux) if transit_bjd_tdb is None else trend_scatter(time, flux),
+        aperture_scatter=pl.DataFrame(),
+    )
+
+
+def step_scatter(flux: Array) -> float:
     """Return the robust scatter of a curve from the differences of successive points."""
-    steps = np.diff(flux[np.isfinite(flux)])
-    return float(1.4826 * np.median(np.abs(steps)) / np.sqrt(2)) if len(steps) else float("inf")
+    steps = np.diff(flux)
+    return MAD_SIGMA * float(np.median(np.abs(steps))) / np.sqrt(2) if len(steps) else np.inf
+
+
+def trend_scatter(time_d: Array, flux: Array) -> float:
+    """Return the robust scatter of a curve about a parabola in time: red noise counts too."""
+    if len(flux) < MIN_DECIDING:
+        return np.inf
+    offset = time_d - time_d.mean()
+    trend = np.polynomial.Polynomial.fit(offset, flux, 2 if len(flux) > 2 * MIN_DECIDING else 1)
+    return MAD_SIGMA * float(np.median(np.abs(flux - trend(offset))))
 
 
 def _apertures(
@@ -150,49 +220,6 @@ def _apertures(
             f"no aperture {aperture!r}; there are: {', '.join(found['aperture_name'])}."
         )
     return wanted
-
-
-def _curve(
-    con: duckdb.DuckDBPyConnection,
-    star: Star,
-    where: Mapping[str, Any],
-    aperture_name: str,
-    *,
-    transit_bjd_tdb: tuple[float, float] | None,
-    options: Ensemble,
-) -> LightCurve:
-    rows = shipped(con, "ensemble_rows", field_id=star.field_id, **where)
-    points = shipped(con, "star_points", source_id=star.source_id, **where)
-    deciding = _outside(points, transit_bjd_tdb)
-    comparison = choose_comparison(
-        rows,
-        star.source_id,
-        out_of_transit=deciding["frame_id"].to_list(),
-        max_fainter_mag=options.max_fainter_mag,
-        max_brighter_mag=options.max_brighter_mag,
-        max_n=options.max_star,
-    )
-    relative = differential(rows, star.source_id, comparison)
-    points = points.join(relative, on="frame_id", how="left", maintain_order="left")
-    clean = points.filter(pl.col("is_clean")).join(
-        deciding.select("frame_id"), on="frame_id", how="semi", maintain_order="left"
-    )
-    return LightCurve(
-        star=star,
-        night=where["night"],
-        band=where["band"],
-        aperture_id=where["aperture_id"],
-        aperture_name=aperture_name,
-        points=points,
-        comparison=comparison.with_columns(
-            target_source_id=pl.lit(star.source_id),
-            night=pl.lit(where["night"]),
-            band=pl.lit(where["band"], pl.String),
-            aperture_id=pl.lit(where["aperture_id"]),
-        ),
-        scatter=step_scatter(clean["relative_flux"].drop_nulls().to_numpy()),
-        aperture_scatter=pl.DataFrame(),
-    )
 
 
 def _outside(points: pl.DataFrame, transit_bjd_tdb: tuple[float, float] | None) -> pl.DataFrame:

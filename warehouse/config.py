@@ -88,8 +88,8 @@ class Photometry(_Section):
 class Ensemble(_Section):
     """How comparison stars are chosen."""
 
-    max_star: int = Field(default=30, ge=1)
-    max_fainter_mag: float = 2.0
+    max_star: int = Field(default=20, ge=1)
+    max_fainter_mag: float = 1.5
     max_brighter_mag: float = 2.5
 
 

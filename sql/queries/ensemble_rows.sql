@@ -1,6 +1,29 @@
--- Fluxes of all stars of a field in one night and band: what comparison stars are chosen from.
--- Pixels are those of the field's reference frame. One row per frame, source and aperture.
--- $field_id, $night, $band, $aperture_id
+-- Fluxes of a target and of the stars of its field within a range of brightness, in one night and
+-- band: what comparison stars are chosen from. Pixels are those of the field's reference frame.
+-- One row per frame, source and aperture.
+-- $source_id, $night, $band, $aperture_id (null: all), $max_fainter_mag, $max_brighter_mag
+with target as (
+    select
+        field_id,
+        flux_adu
+    from source
+    where source_id = $source_id::integer
+),
+
+candidate as (
+    select
+        source.source_id,
+        source.x_pix,
+        source.y_pix
+    from source
+    join target using (field_id)
+    where
+        source.source_id = $source_id::integer
+        -- brightness at detection is rough: half a magnitude more than will be asked for
+        or -2.5 * log10(source.flux_adu / target.flux_adu) between
+        -($max_brighter_mag::double + 0.5) and $max_fainter_mag::double + 0.5
+)
+
 select
     light_curve.frame_id,
     light_curve.source_id,
@@ -9,12 +32,11 @@ select
     light_curve.flux_adu,
     light_curve.flux_err_adu,
     light_curve.is_clean,
-    source.x_pix,
-    source.y_pix
+    candidate.x_pix,
+    candidate.y_pix
 from light_curve
-join source using (source_id)
+join candidate using (source_id)
 where
-    light_curve.field_id = $field_id::integer
-    and light_curve.night = $night::date
+    light_curve.night = $night::date
     and light_curve.band is not distinct from $band::varchar
-    and light_curve.aperture_id = $aperture_id::smallint;
+    and ($aperture_id is null or light_curve.aperture_id = $aperture_id::smallint);

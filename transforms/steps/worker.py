@@ -39,6 +39,7 @@ from ..registration import (
 from ..starmatch import match_stars
 from .masters import read_master
 
+LEAST_USEFUL_PIX = 3.0  # a smaller radius loses light even to the pixels themselves
 FALLBACK_FWHM_PIX = 3.0  # for the radii of a frame without any star to measure
 
 
@@ -319,12 +320,18 @@ def _frame_scale(field: FieldFile, registration: Registration) -> float | None:
 
 
 def _radii(apertures, *, fwhm_pix: float, scale_arcsec_per_pix: float | None) -> dict[int, float]:
-    """Return the radii in pixels: arcsec where the scale is known, else pix; FWHM always."""
+    """Return the radii in pixels: arcsec where the scale is known, multiples of the FWHM, pixels.
+
+    Pixels are used where the scale is not known, and where a coarse scale leaves no radius in
+    arcsec that holds a star.
+    """
     unit = {"fwhm": fwhm_pix}
-    if scale_arcsec_per_pix is None:
-        unit["pix"] = 1.0
-    else:
+    if scale_arcsec_per_pix is not None:
         unit["arcsec"] = 1 / scale_arcsec_per_pix
+    arcsec = unit.get("arcsec", 0.0)
+    widest = max((radius * arcsec for _, kind, radius in apertures if kind == "arcsec"), default=0)
+    if widest < LEAST_USEFUL_PIX:
+        unit["pix"] = 1.0
     radii = {number: radius * unit[kind] for number, kind, radius in apertures if kind in unit}
     return dict(sorted(radii.items(), key=lambda item: item[1]))
 
