@@ -2,7 +2,7 @@
 select
     frame_id,
     source_id,
-    aperture_id
+    aperture_id,
 from aperture_flux
 group by frame_id, source_id, aperture_id
 having count(*) > 1;

@@ -1,0 +1,159 @@
+"""Every check finds the fault it is made for, and none in sound rows."""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from starmuster import sql
+from starmuster.warehouse import migrate, packages
+from starmuster.warehouse.check import run_checks
+
+NIGHT = date(2024, 3, 8)
+FRAMES = {"frame_id": 1, "content_hash": "a"}, {"frame_id": 2, "content_hash": "b"}
+MEASURED = {"frame_id": 1, "source_id": 5}
+FLUX = MEASURED | {"aperture_id": 3}
+COMPARISON = {"target_source_id": 5, "source_id": 6, "night": NIGHT, "band": "r", "aperture_id": 3}
+# A small sound warehouse: a bias and a light that was measured.
+SOUND: dict[str, list[dict[str, Any]]] = {
+    "run": [{"run_id": 1}],
+    "package": [{"package_id": "a", "sequence": 1, "run_id": 1}],
+    "setting": [{"setting_name": "a"}, {"setting_name": "b"}],
+    "flag": [{"bit": 0, "value": 1}, {"bit": 1, "value": 2}],
+    "site": [{"site_id": 1}],
+    "camera": [{"camera_id": 1}],
+    "frame": [row | {"camera_id": 1, "site_id": 1} for row in FRAMES],
+    "path": [{"path": "/a", "frame_id": 1}, {"path": "/copy of a", "frame_id": 1}],
+    "quarantine": [{"path": "/b"}],
+    "vantage": [{"frame_id": 1}],
+    "aperture": [{"aperture_id": 3}],
+    "field": [{"field_id": 9, "reference_frame_id": 1}, {"field_id": 10}],
+    "field_frame": [{"frame_id": 1, "field_id": 9}],
+    "source": [{"source_id": i, "field_id": 9, "first_frame_id": 1} for i in (5, 6, 7)],
+    "registration": [{"frame_id": 1, "field_id": 9}],
+    "wcs": [{"frame_id": 1}],
+    "frame_quality": [{"frame_id": 1}],
+    "master": [{"master_id": 4, "kind": "bias"}],
+    "master_frame": [
+        {"master_id": 4, "frame_id": 2, "is_used": True},
+        {"master_id": 4, "frame_id": 1, "is_used": False},
+    ],
+    "calibration": [{"frame_id": 1, "bias_master_id": 4}],
+    "gain_fit": [{"camera_id": 1, "band": "r"}, {"camera_id": 1, "band": None}],
+    "measurement": [MEASURED, MEASURED | {"source_id": 6}],
+    "aperture_flux": [FLUX, FLUX | {"source_id": 6}],
+    "product": [{"frame_id": 1, "step": step, "state": "done"} for step in ("photometry", "x")],
+    "identity": [{"target_key": "x", "source_id": 5, "field_id": 9}],
+    "comparison_star": [
+        COMPARISON | {"is_used": True, "weight": 1.0},
+        COMPARISON | {"source_id": 7},
+    ],
+    "planet": [{"planet_id": 1}],
+    "transit_fit": [{"transit_fit_id": 1}],
+    "failure": [{}],
+}
+# Check -> statements, each of which alone must be found.
+FAULTS: dict[str, list[str]] = {
+    "aperture_flux_has_aperture": ["delete from aperture"],
+    "aperture_flux_has_measurement": ["delete from measurement where source_id = 6"],
+    "calibration_has_master": [
+        "update calibration set bias_master_id = 77",
+        "update calibration set dark_master_id = 4",
+        "update calibration set flat_master_id = 77",
+    ],
+    "comparison_star_is_sound": [
+        "update comparison_star set source_id = 77 where is_used",
+        "update comparison_star set source_id = 5 where is_used",
+        "update comparison_star set weight = null",
+        "update comparison_star set weight = 0.9",
+    ],
+    "field_frame_is_known": [
+        "update field_frame set frame_id = 77",
+        "update field_frame set field_id = 77",
+        "update field set reference_frame_id = 77",
+    ],
+    "frame_content_hash_is_unique": ["update frame set content_hash = 'same'"],
+    "frame_has_camera_and_site": [
+        "update frame set camera_id = 77 where frame_id = 1",
+        "delete from site",
+    ],
+    "identity_has_source": [
+        "update identity set source_id = 77",
+        "update identity set field_id = 10",
+    ],
+    "master_frame_is_known": [
+        "update master_frame set frame_id = 77",
+        "update master_frame set is_used = false",
+        "delete from master_frame",
+    ],
+    "measured_frame_is_done": ["delete from frame_quality", "delete from registration"],
+    "measured_frame_is_registered": ["delete from frame_quality", "delete from registration"],
+    "measurement_has_frame": [
+        "delete from frame where frame_id = 1",
+        "delete from source where source_id = 6",
+    ],
+    "measurement_is_of_its_field": ["update source set field_id = 10 where source_id = 6"],
+    "package_has_run": ["delete from run"],
+    "path_has_frame": ["delete from frame where frame_id = 1"],
+    "registration_is_of_its_field": [
+        "update registration set field_id = 10",
+        "delete from field_frame",
+    ],
+    "source_has_field": [
+        "delete from field where field_id = 9",
+        "update source set first_frame_id = 7",
+    ],
+} | {
+    f"{table}_is_unique": [f"insert into {table} (from {table} limit 1)"]
+    for table in packages.table_schemas()
+    if table not in {"failure", "version"}
+}
+
+
+@pytest.fixture
+def con(warehouse, fill: Callable[..., Any]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An open database with sound rows in every table."""
+    with migrate.connect(warehouse.database) as con:
+        for table, rows in SOUND.items():
+            loaded = table in packages.REPLACE_KEY
+            given = fill(table, rows) if loaded else ledger(table, rows[0])
+            con.register("given", given)
+            con.execute(f"insert into {table} by name from given")
+        yield con
+
+
+def ledger(table: str, row: dict[str, Any]) -> pl.DataFrame:
+    """Make a row of a table that no package may hold."""
+    neutral = {
+        name: {pl.String: "x", pl.Datetime: NIGHT}.get(dtype.base_type(), 0)
+        for name, dtype in packages.table_schemas()[table].items()
+    }
+    return pl.DataFrame([neutral | row])
+
+
+def test_sound_rows_in_every_table_pass_every_check(con):
+    counts = migrate.row_counts(con)
+    assert [name for name, n_row in counts.items() if n_row == 0] == []
+    assert {name: rows.rows() for name, rows in run_checks(con).items() if rows.height} == {}
+
+
+def test_an_empty_warehouse_passes_every_check(warehouse):
+    with warehouse.reading() as con:
+        found = run_checks(con)
+    assert set(found) == set(sql.scripts("checks"))
+    assert all(rows.is_empty() for rows in found.values())
+
+
+def test_every_check_has_its_fault():
+    assert set(FAULTS) == set(sql.scripts("checks"))
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"), [(name, fault) for name, faults in FAULTS.items() for fault in faults]
+)
+def test_a_fault_is_found_by_its_check(con, name, fault):
+    con.execute(fault)
+    assert run_checks(con)[name].height > 0
