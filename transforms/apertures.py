@@ -125,11 +125,14 @@ def _clipped(values):
     for _ in range(MAX_CLIPS):
         new_low = np.searchsorted(values, median - CLIP_SIGMA * scale)
         new_high = np.searchsorted(values, median + CLIP_SIGMA * scale, side="right")
-        if new_high <= new_low or (new_low == low and new_high == high):
+        if new_high <= new_low:
             break
+        is_settled = new_low == low and new_high == high
         low, high = new_low, new_high
         median = 0.5 * (values[(low + high - 1) // 2] + values[(low + high) // 2])
         scale = np.std(values[low:high]) / CLIPPED_SIGMA
+        if is_settled:
+            break
     return _midmean(values[low:high]), scale, high - low
 
 
@@ -142,7 +145,10 @@ def _midmean(values):
     an aperture was the largest error of faint stars.
     """
     cut = values.size // 4
-    return np.mean(values[cut : values.size - cut])
+    total = 0.0  # numba would add float32 pixels up in float32
+    for value in values[cut : values.size - cut]:
+        total += value
+    return total / (values.size - 2 * cut)
 
 
 @njit(cache=True, nogil=True)
