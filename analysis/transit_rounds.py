@@ -22,6 +22,7 @@ Mask = NDArray[np.bool_]
 Solver = Callable[[Light, Array, "Array | None"], Solution]
 
 N_ROUND = 10
+ROUNDING = 1e-10  # relative flux; a light curve without noise has no outliers
 SPIKE_SIGMA = 8.0  # left out of the very first round only
 SPIKE_NEIGHBOURS = 7
 
@@ -123,8 +124,8 @@ def _round(
 
 def _outliers(residual: Array, quoted: Array, sigma: float) -> Mask:
     weighted = residual / quoted * np.median(quoted)
-    return (np.abs(residual) > sigma * robust_scatter(residual)) & (
-        np.abs(weighted) > sigma * robust_scatter(weighted)
+    return (np.abs(residual) > sigma * max(robust_scatter(residual), ROUNDING)) & (
+        np.abs(weighted) > sigma * max(robust_scatter(weighted), ROUNDING)
     )
 
 

@@ -13,7 +13,7 @@ TARGET = 0
 
 def field(flux, *, err=None, is_clean=None, xy=None, seed=0) -> pl.DataFrame:
     """Rows of a field from fluxes, shape (n_star, n_frame); star 0 is the target, in the middle."""
-    n_star, n_frame = flux.shape
+    n_star = len(flux)
     if xy is None:
         xy = np.random.default_rng(seed).uniform(-500, 500, (n_star, 2))
         xy[np.hypot(*xy.T) < 20] += 40
