@@ -19,6 +19,7 @@ from .astrometry import separation_deg
 from .header_wcs import trusted_wcs
 
 N_STAR = 300
+REMARKS = ("COMMENT", "HISTORY", "")
 INSTALL = "Install it (Debian: apt install astrometry.net astrometry-data-tycho2), or go without."
 
 
@@ -106,11 +107,7 @@ def solve_field(
         log = _run([program, *options], folder, timeout_s, index_folder)
         if not (folder / "stars.wcs").is_file():
             raise RegistrationError(_refusal(log, bright.height, timeout_s, options))
-        cards = [
-            [card.keyword, card.value]
-            for card in fits.getheader(folder / "stars.wcs").cards
-            if card.keyword not in ("COMMENT", "HISTORY", "")
-        ]
+        cards = _read_cards(folder / "stars.wcs")
         n_star, rms_arcsec = _residuals(folder / "stars.corr")
     return Solution(
         _believed(cards, n_x_pix, n_y_pix, scale_arcsec_per_pix, ra_deg, dec_deg, radius_deg),
@@ -187,6 +184,14 @@ def _refusal(log: str, n_star: int, timeout_s: float, options: list[str]) -> str
         )
     last = " | ".join(line for line in log.strip().splitlines()[-3:])
     return f"solve-field gave no solution for {n_star} stars within {timeout_s:g} s: {last}"
+
+
+def _read_cards(path: Path) -> list[list]:
+    try:
+        header = fits.getheader(path)
+    except OSError as error:
+        raise RegistrationError(f"solve-field: its solution cannot be read ({error}).") from error
+    return [[card.keyword, card.value] for card in header.cards if card.keyword not in REMARKS]
 
 
 def _residuals(path: Path) -> tuple[int | None, float | None]:
