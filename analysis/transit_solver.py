@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, least_squares
 
-from ..errors import FitError
 from .limb_darkening import Q1_PRIOR, Q2_PRIOR, disc_flux, quadratic_coefficients, transit_flux
 from .orbits import Ephemeris, Orbit, Shape, duration_d, orbit_of
 
@@ -17,6 +16,7 @@ NAMES = ("mid_offset_d", "radius_ratio", "impact_parameter", "a_over_r", "q1", "
 STEP = np.array([1e-3, 0.01, 0.05, 0.2, 0.1, 0.1])  # natural size of a change in each
 N_START = 21  # mid-times tried before the descent
 LEAST_SCALE = 1e-6  # of the quoted errors; a light curve without noise still has a fit
+N_STEP = 100
 N_FREE = 2  # mid-time and radius ratio; the rest is held by priors
 
 
@@ -54,6 +54,7 @@ class Solution:
     chi2: float
     penalty: float
     n_point: int
+    is_settled: bool = True
 
     @property
     def bic(self) -> float:
@@ -110,10 +111,8 @@ def solve_transit(light: Light, basis: Array, prior: Prior, start: Array | None 
     The baseline is linear and solved inside (variable projection: Golub & Pereyra 1973), the
     transit by trust-region least squares from `start`, else from the best of several mid-times.
 
-    Raises
-    ------
-    FitError
-        The descent did not converge.
+    A descent that has not converged after `N_STEP` steps, as where there is nothing to fit, says so
+    in `is_settled`.
     """
     has_prior = np.isfinite(prior.width)
     theta = _best_start(light, basis, prior) if start is None else start
@@ -128,18 +127,21 @@ def solve_transit(light: Light, basis: Array, prior: Prior, start: Array | None 
 
     bounds = (prior.low / STEP, prior.high / STEP)
     result = least_squares(
-        residuals, theta / STEP, bounds=bounds, diff_step=1e-5, xtol=1e-6, ftol=1e-6, max_nfev=300
+        residuals,
+        theta / STEP,
+        bounds=bounds,
+        diff_step=1e-5,
+        xtol=1e-6,
+        ftol=1e-6,
+        max_nfev=N_STEP,
     )
-    if not result.success:
-        raise FitError(
-            f"{prior.planet.planet_name}: the fit did not settle in {result.nfev} steps "
-            f"({result.message}); look at the light curve, and correct the ephemeris."
-        )
     theta = np.clip(result.x * STEP, prior.low, prior.high)
     model = model_at(prior, theta, light.offset_d, light.exposure_s)
     coefficient, data = _project(light, basis, model)
     penalty = float(np.sum(((theta - prior.centre) / prior.width)[has_prior] ** 2))
-    return Solution(theta, coefficient, float(data @ data), penalty, len(data))
+    return Solution(
+        theta, coefficient, float(data @ data), penalty, len(data), bool(result.success)
+    )
 
 
 def _best_start(light: Light, basis: Array, prior: Prior) -> Array:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import polars as pl
 from numpy.typing import ArrayLike
 
-from ..errors import UsageError
+from ..errors import FitError, UsageError
 from .baselines import BASELINES
 from .orbits import Ephemeris
 from .red_noise import time_averaging_factor
@@ -14,7 +14,7 @@ from .transit_fit import Parameter, TransitFit, Verdict
 from .transit_problem import Problem, gather, only_baseline, pose
 from .transit_results import unfitted, with_points, with_transit
 from .transit_rounds import Settled, settle
-from .transit_solver import absorbed
+from .transit_solver import N_STEP, absorbed
 from .transit_verdicts import coverage, delta_bic_flat, judge
 
 __all__ = ["Parameter", "TransitFit", "Verdict", "fit_transit"]
@@ -97,6 +97,11 @@ def fit_transit(
     beta = _red_noise(settled, problem)
     delta_bic = delta_bic_flat(settled, problem, beta)
     verdict, reason = judge(settled, problem, delta_bic, min_delta_bic)
+    if verdict != "no transit" and not settled.solution.is_settled:
+        raise FitError(
+            f"{planet.planet_name}: {reason}, but the fit still moved after {N_STEP} steps; look at "
+            "the light curve, and correct the ephemeris."
+        )
     if verdict == "no transit":
         settled = settle(
             problem.light, problem.bases, only_baseline, problem.prior, outlier_sigma=outlier_sigma
