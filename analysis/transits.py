@@ -99,7 +99,7 @@ def fit_transit(
     verdict, reason = judge(settled, problem, delta_bic, min_delta_bic)
     if verdict != "no transit" and not settled.solution.is_settled:
         raise FitError(
-            f"{planet.planet_name}: {reason}, but the fit still moved after {N_STEP} steps; look at "
+            f"{planet.planet_name}: {reason}, but the fit moved on after {N_STEP} steps; look at "
             "the light curve, and correct the ephemeris."
         )
     if verdict == "no transit":
