@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from ..warehouse.config import Camera
+from ..warehouse.config import Camera, Config
 from ..warehouse.runs import Run
+from ..warehouse.store import Warehouse
 from .fields import assign_fields
 from .flags import MEANINGS
 from .steps.gain import measure_gains, measure_star_scatter
@@ -59,15 +60,8 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
 
 def mirror_settings(run: Run) -> None:
     """Mirror limits, recipes, flags and apertures into tables, for views need them."""
-    config = run.warehouse.config
-    settings = {
-        "masters.max_days": str(config.masters.max_days),
-        "masters.max_dark_kelvin": str(config.masters.max_dark_kelvin),
-        "masters.scale_darks": str(config.masters.scale_darks).lower(),
-        "recipe.photometry": photometry_recipe(run),
-    }
     wanted = {
-        "setting": pl.DataFrame({"setting_name": settings.keys(), "value": settings.values()}),
+        "setting": current_settings(run.warehouse),
         "flag": pl.DataFrame(
             [
                 {
@@ -95,9 +89,20 @@ def mirror_settings(run: Run) -> None:
         run.store("settings", changed)
 
 
-def photometry_recipe(run: Run) -> str:
+def current_settings(warehouse: Warehouse) -> pl.DataFrame:
+    """Return the rows of table setting: limits and recipes of the configuration."""
+    masters = warehouse.config.masters
+    settings = {
+        "masters.max_days": str(masters.max_days),
+        "masters.max_dark_kelvin": str(masters.max_dark_kelvin),
+        "masters.scale_darks": str(masters.scale_darks).lower(),
+        "recipe.photometry": photometry_recipe(warehouse.config),
+    }
+    return pl.DataFrame({"setting_name": list(settings), "value": list(settings.values())})
+
+
+def photometry_recipe(config: Config) -> str:
     """Return the fingerprint of everything in the configuration that changes measurements."""
-    config = run.warehouse.config
     parts = [
         PHOTOMETRY_VERSION,
         config.detection.fingerprint(),

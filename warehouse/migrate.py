@@ -30,6 +30,13 @@ def create(path: Path) -> None:
         _apply(con, found=0)
 
 
+def scratch() -> duckdb.DuckDBPyConnection:
+    """Return an empty database in memory with all tables, macros and views."""
+    con = duckdb.connect()
+    _apply(con, found=0)
+    return con
+
+
 def is_current(path: Path) -> bool:
     """Say whether a database has the newest schema, macros and views.
 
