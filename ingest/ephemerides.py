@@ -20,6 +20,7 @@ from astropy.time import Time
 from astropy.utils import iers
 
 from ..errors import AnalysisError, UsageError
+from .headers import target_key
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "planet_name": pl.String,
@@ -116,11 +117,6 @@ def sift_ephemerides(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
 
 
-def planet_key(name: str) -> str:
-    """Return the name as it is compared: lower case, no blanks or separators."""
-    return re.sub(r"[\s_\-]+", "", name).lower()
-
-
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and row; the archive begins its files with lines of '#'."""
     try:
@@ -164,7 +160,7 @@ def _planet(row: Row, *, file_name: str) -> dict[str, object]:
     reference = next((_plain(row[c]) for c in REFERENCE_COLUMNS if row.get(c)), None)
     return {
         "planet_name": row["pl_name"],
-        "planet_key": planet_key(row["pl_name"]),
+        "planet_key": target_key(row["pl_name"]),
         "host_name": row.get("hostname") or None,
         "ra_deg": ra_deg,
         "dec_deg": dec_deg,
