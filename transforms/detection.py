@@ -77,12 +77,14 @@ def detect(
     """
     bad = bad_pixels(image, mask)
     net = np.subtract(image, background.level, dtype=np.float32)
-    net[bad] = np.nan
+    if bad.any():
+        net[bad] = np.nan
     if not background.rms_adu > 0:
         return pl.DataFrame(schema=DETECTION_SCHEMA)
     noise = np.maximum(background.rms, 0.1 * background.rms_adu)
     significance = np.divide(net, noise, dtype=np.float32)
-    significance[bad] = 0.0
+    if bad.any():
+        significance[bad] = 0.0
 
     def extract(kernel_fwhm_pix: float) -> tuple[NDArray, float]:
         objects = _extract(
