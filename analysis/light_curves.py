@@ -34,7 +34,7 @@ class LightCurve:
         Rows of table `comparison_star`: every star considered, and why it was taken or not.
     scatter
         Robust relative scatter: from frame to frame, or where a transit is predicted, that of
-        the points outside it about a parabola.
+        the points outside it about a parabola (of the comparison stars if none are).
     aperture_scatter
         One row an aperture tried: aperture_id, aperture_name, scatter.
     """
@@ -146,7 +146,10 @@ def compare(
     rows, points
         Rows of the queries `ensemble_rows` and `star_points` of one night, band and aperture.
     """
-    deciding = _outside(points, transit_bjd_tdb)
+    outside = _outside(points, transit_bjd_tdb)
+    # the target's curve takes no part in the choice: where hardly a frame lies outside the
+    # transit, the other stars may be judged on all frames
+    deciding = outside if outside.height >= max(MIN_DECIDING, points.height // 5) else points
     comparison = choose_comparison(
         rows,
         star.source_id,
@@ -157,12 +160,9 @@ def compare(
     )
     relative = differential(rows, star.source_id, comparison)
     points = points.join(relative, on="frame_id", how="left", maintain_order="left")
-    decided = (
-        points.join(deciding.select("frame_id"), on="frame_id", how="semi", maintain_order="left")
-        .filter("is_clean")
-        .drop_nulls(["relative_flux", "mid_jd_utc"])
+    quiet = points.join(
+        outside.select("frame_id"), on="frame_id", how="semi", maintain_order="left"
     )
-    time, flux = (decided[name].to_numpy() for name in ("mid_jd_utc", "relative_flux"))
     night, band, aperture_id = points.select("night", "band", "aperture_id").row(0)
     return LightCurve(
         star=star,
@@ -177,7 +177,7 @@ def compare(
             band=pl.lit(band, pl.String),
             aperture_id=pl.lit(aperture_id),
         ),
-        scatter=step_scatter(flux) if transit_bjd_tdb is None else trend_scatter(time, flux),
+        scatter=_scatter(quiet, comparison, is_transit=transit_bjd_tdb is not None),
         aperture_scatter=pl.DataFrame(),
     )
 
@@ -185,13 +185,11 @@ def compare(
 def step_scatter(flux: Array) -> float:
     """Return the robust scatter of a curve from the differences of successive points."""
     steps = np.diff(flux)
-    return MAD_SIGMA * float(np.median(np.abs(steps))) / np.sqrt(2) if len(steps) else np.inf
+    return MAD_SIGMA * float(np.median(np.abs(steps))) / np.sqrt(2)
 
 
 def trend_scatter(time_d: Array, flux: Array) -> float:
     """Return the robust scatter of a curve about a parabola in time: red noise counts too."""
-    if len(flux) < MIN_DECIDING:
-        return np.inf
     offset = time_d - time_d.mean()
     trend = np.polynomial.Polynomial.fit(offset, flux, 2 if len(flux) > 2 * MIN_DECIDING else 1)
     return MAD_SIGMA * float(np.median(np.abs(flux - trend(offset))))
@@ -223,8 +221,16 @@ def _apertures(
 
 
 def _outside(points: pl.DataFrame, transit_bjd_tdb: tuple[float, float] | None) -> pl.DataFrame:
-    """Return the points outside a transit; all of them where it leaves too few to decide."""
     if transit_bjd_tdb is None:
         return points
-    outside = points.filter(~pl.col("mid_bjd_tdb").is_between(*transit_bjd_tdb))
-    return outside if outside.height >= max(MIN_DECIDING, points.height // 5) else points
+    return points.filter(~pl.col("mid_bjd_tdb").is_between(*transit_bjd_tdb))
+
+
+def _scatter(points: pl.DataFrame, comparison: pl.DataFrame, *, is_transit: bool) -> float:
+    """Measure a curve by points that no transit touches; by its comparison stars if none are."""
+    clean = points.filter("is_clean").drop_nulls(["relative_flux", "mid_jd_utc"])
+    time, flux = (clean[name].to_numpy() for name in ("mid_jd_utc", "relative_flux"))
+    if len(flux) < MIN_DECIDING:
+        scatter = comparison.filter("is_used")["scatter"].median()
+        return float(scatter) if isinstance(scatter, float) else np.inf
+    return trend_scatter(time, flux) if is_transit else step_scatter(flux)
