@@ -8,11 +8,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 
-from starmuster.warehouse import packages
-from starmuster.warehouse.store import Warehouse
+from starmuster.warehouse import migrate, packages
+from starmuster.warehouse.store import DATABASE_NAME, Warehouse
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,28 @@ def warehouse(empty_warehouse: Path, tmp_path: Path) -> Iterator[Warehouse]:
     shutil.copytree(empty_warehouse, folder)
     with Warehouse(folder) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def shared_connection(
+    empty_warehouse: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to an empty database, for `database` only."""
+    path = shutil.copy(empty_warehouse / DATABASE_NAME, tmp_path_factory.mktemp("shared"))
+    with migrate.connect(Path(path)) as con:
+        yield con
+
+
+@pytest.fixture
+def database(
+    shared_connection: duckdb.DuckDBPyConnection,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to a database without rows; what a test writes is taken back after it."""
+    shared_connection.execute("begin")
+    try:
+        yield shared_connection
+    finally:
+        shared_connection.execute("rollback")
 
 
 @pytest.fixture(scope="session")

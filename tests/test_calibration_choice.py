@@ -1,13 +1,13 @@
 """Which masters a frame gets, and which frames are still to be measured."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
 import duckdb
 import pytest
 
-from starmuster.warehouse import migrate
+from starmuster.warehouse.store import shipped
 
 NIGHT = date(2024, 3, 8)
 SETTINGS = {
@@ -69,15 +69,14 @@ class Library:
 
 
 @pytest.fixture
-def library(warehouse, fill) -> Iterator[Library]:
+def library(database, fill) -> Library:
     """A light of 60 s at -10 degrees in r, with limits and without masters."""
-    with migrate.connect(warehouse.database) as con:
-        library = Library(con, fill)
-        for name, value in SETTINGS.items():
-            library.put("setting", setting_name=name, value=value)
-        light(library, 1)
-        library.put("field", field_id=1, reference_frame_id=1)
-        yield library
+    library = Library(database, fill)
+    for name, value in SETTINGS.items():
+        library.put("setting", setting_name=name, value=value)
+    light(library, 1)
+    library.put("field", field_id=1, reference_frame_id=1)
+    return library
 
 
 def light(library: Library, frame_id: int, **changes: Any) -> None:
@@ -370,13 +369,12 @@ def test_a_vantage_is_pending_when_the_time_or_the_site_becomes_known_or_better(
         assert pending() == []
 
 
-def test_the_library_of_masters_counts_the_lights_that_each_calibrated(library, warehouse):
+def test_the_library_of_masters_counts_the_lights_that_each_calibrated(library):
     library.put("camera", camera_id=1, camera_name="QHY600M")
     for master_id, kind in enumerate(("bias", "dark", "flat"), start=1):
         library.master(master_id, kind, night=NIGHT - timedelta(days=master_id))
     library.put("calibration", frame_id=1, bias_master_id=1, flat_master_id=3)
     library.put("calibration", frame_id=2, bias_master_id=1)
-    library.con.close()
-    rows = warehouse.query("masters")
+    rows = shipped(library.con, "masters")
     assert dict(rows.select("master_id", "n_light").iter_rows()) == {1: 2, 2: 0, 3: 1}
     assert rows["kind"].to_list() == ["bias", "dark", "flat"]

@@ -17,7 +17,7 @@ from astropy.utils import iers
 from starmuster.analysis.ensembles import differential
 from starmuster.transforms.flags import MEANINGS, Flag
 from starmuster.transforms.vantage import vantage
-from starmuster.warehouse import migrate
+from starmuster.warehouse.store import shipped
 
 NIGHT = date(2017, 12, 19)
 START = datetime(2017, 12, 20, 1, 33)
@@ -48,31 +48,30 @@ class Sky:
 
 
 @pytest.fixture
-def sky(warehouse, fill) -> Iterator[Sky]:
+def sky(database, fill) -> Sky:
     """One camera at one site, a field, three stars, one aperture; no frames yet."""
-    with migrate.connect(warehouse.database) as con:
-        sky = Sky(con, fill)
-        sky.put("site", {"site_id": 1} | SITE)
-        sky.put("camera", {"camera_id": 1, "aperture_m": 0.5, "gain_e_per_adu": 1.5})
-        sky.put("field", {"field_id": 1, "field_name": "HATP-32", "ra_deg": 31.0, "dec_deg": 46.7})
-        sky.put("aperture", {"aperture_id": 1, "kind": "pix", "radius": 4.0})
-        sky.put(
-            "flag",
-            *(
-                {
-                    "bit": flag.bit_length() - 1,
-                    "value": int(flag),
-                    "flag_name": flag.name,
-                    "meaning": meaning.text,
-                    "is_severe": meaning.is_severe,
-                }
-                for flag, meaning in MEANINGS.items()
-            ),
-        )
-        for source_id, (ra_deg, dec_deg) in STARS.items():
-            place = {"ra_deg": ra_deg, "dec_deg": dec_deg}
-            sky.put("source", {"source_id": source_id, "field_id": 1} | place)
-        yield sky
+    sky = Sky(database, fill)
+    sky.put("site", {"site_id": 1} | SITE)
+    sky.put("camera", {"camera_id": 1, "aperture_m": 0.5, "gain_e_per_adu": 1.5})
+    sky.put("field", {"field_id": 1, "field_name": "HATP-32", "ra_deg": 31.0, "dec_deg": 46.7})
+    sky.put("aperture", {"aperture_id": 1, "kind": "pix", "radius": 4.0})
+    sky.put(
+        "flag",
+        *(
+            {
+                "bit": flag.bit_length() - 1,
+                "value": int(flag),
+                "flag_name": flag.name,
+                "meaning": meaning.text,
+                "is_severe": meaning.is_severe,
+            }
+            for flag, meaning in MEANINGS.items()
+        ),
+    )
+    for source_id, (ra_deg, dec_deg) in STARS.items():
+        place = {"ra_deg": ra_deg, "dec_deg": dec_deg}
+        sky.put("source", {"source_id": source_id, "field_id": 1} | place)
+    return sky
 
 
 def expose(sky: Sky, frame_ids: Iterable[int], mid_utc: Iterable[datetime], **changes: Any) -> None:
@@ -537,45 +536,42 @@ def test_frames_without_a_band_have_a_curve_too(sky):
 # Queries --------------------------------------------------------------------------------------
 
 
-def test_stars_are_listed_by_brightness_and_field(night, warehouse):
+def test_stars_are_listed_by_brightness_and_field(night):
     night.put("source", {"source_id": 4, "field_id": 1})
     night.put("field", {"field_id": 2, "field_name": "M 13"})
     night.put("source", {"source_id": 5, "field_id": 2})
-    night.con.close()
-    rows = warehouse.query("stars", field="hat-p-32")
+    rows = shipped(night.con, "stars", field="hat-p-32")
     assert rows["source_id"].to_list() == [3, 2, 1, 4]
     assert rows["n_frame"].to_list() == [6, 6, 6, 0]
     assert rows["instrumental_mag"][0] == pytest.approx(-2.5 * math.log10(3000 / 60))
     assert rows["instrumental_mag"][3] is None
-    assert warehouse.query("stars", field="2")["source_id"].to_list() == [5]
-    assert warehouse.query("stars").height == 5
+    assert shipped(night.con, "stars", field="2")["source_id"].to_list() == [5]
+    assert shipped(night.con, "stars").height == 5
 
 
-def test_light_curve_queries_choose_star_and_aperture(sky, warehouse):
+def test_light_curve_queries_choose_star_and_aperture(sky):
     observe(sky, scene()[0])
     compare(sky, {2: 1.0})
-    sky.con.close()
     for given in ({"source_id": 2, "aperture_id": 1}, {"source_id": "2"}):
-        rows = warehouse.query("light_curve", **given)
+        rows = shipped(sky.con, "light_curve", **given)
         assert rows["source_id"].unique().to_list() == [2]
         assert rows["mid_utc"].is_sorted()
         assert rows.height == 24
-    assert warehouse.query("light_curve", aperture_id=9).is_empty()
-    assert warehouse.query("differential_light_curve", source_id=1).height == 24
-    assert warehouse.query("differential_light_curve", source_id=2).is_empty()
+    assert shipped(sky.con, "light_curve", aperture_id=9).is_empty()
+    assert shipped(sky.con, "differential_light_curve", source_id=1).height == 24
+    assert shipped(sky.con, "differential_light_curve", source_id=2).is_empty()
 
 
-def test_the_steadiest_stars_come_first(sky, warehouse):
+def test_the_steadiest_stars_come_first(sky):
     rng = np.random.default_rng(3)
     noise = np.array([0.02, 0.001, 0.005, 0.002, 0.003])[:, None]
     for source_id in (4, 5):
         sky.put("source", {"source_id": source_id, "field_id": 1})
     clouds = rng.uniform(0.5, 1, 24)
     observe(sky, 50_000 * clouds * rng.normal(1, noise, (5, 24)))
-    sky.con.close()
-    rows = warehouse.query("constant_stars", field="HATP-32", night=str(NIGHT), band="r")
+    rows = shipped(sky.con, "constant_stars", field="HATP-32", night=str(NIGHT), band="r")
     assert rows["source_id"].to_list()[-1] == 1
     assert set(rows["source_id"].to_list()[:2]) <= {2, 4, 5}
     assert rows["scatter_mag"][-1] == pytest.approx(0.02 * 1.086, rel=0.5)
     assert rows["scatter_mag"][0] < 0.005
-    assert warehouse.query("constant_stars", field="M 13").is_empty()
+    assert shipped(sky.con, "constant_stars", field="M 13").is_empty()

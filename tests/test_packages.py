@@ -15,10 +15,9 @@ LEDGER = {"run", "package", "version"}
 
 
 @pytest.fixture
-def con(warehouse):
-    """A connection to an empty database."""
-    with migrate.connect(warehouse.database) as con:
-        yield con
+def con(database):
+    """A connection to an empty database, in a transaction as every load is."""
+    return database
 
 
 @pytest.fixture
@@ -43,13 +42,6 @@ def everything(con) -> dict[str, list[tuple]]:
     tables = {name: con.table(name).order("all").fetchall() for name in packages.REPLACE_KEY}
     ledger = con.table("package").order("sequence")
     return tables | {"package": ledger.project("* exclude (loaded_utc)").fetchall()}
-
-
-def load(con, path) -> int:
-    con.execute("begin")
-    n_row = packages.load(con, path)
-    con.execute("commit")
-    return n_row
 
 
 def test_every_table_but_the_ledger_says_what_a_load_replaces():
@@ -166,7 +158,7 @@ def test_a_missing_file_is_found(folder, fill, con):
     path = packages.write(folder, "all/1", measured(fill, [1], [1]), step="x")
     (path / "measurement.parquet").unlink()
     with pytest.raises(PackageError, match=r"measurement\.parquet: missing"):
-        load(con, path)
+        packages.load(con, path)
 
 
 @pytest.mark.parametrize("name", ["sequence", "step", "tables", "replaces"])
@@ -177,7 +169,7 @@ def test_an_altered_manifest_is_found(folder, fill, con, name):
     content[name] = {"sequence": 5, "step": "y", "tables": {}, "replaces": {"path": ["a"]}}[name]
     file.write_text(json.dumps(content))
     with pytest.raises(PackageError, match=r"manifest\.json: altered"):
-        load(con, path)
+        packages.load(con, path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"package_id": "x"}'])
@@ -190,74 +182,77 @@ def test_a_manifest_that_is_none_is_told(folder, fill, text):
 
 def test_loading_twice_changes_nothing(folder, fill, con):
     path = packages.write(folder, "all/1", measured(fill, [1, 2], [1, 2]), sequence=1, step="x")
-    assert load(con, path) == 8
+    assert packages.load(con, path) == 8
     once = everything(con)
-    assert load(con, path) == 8
+    assert packages.load(con, path) == 8
     assert everything(con) == once
     assert len(once["measurement"]) == 4
 
 
 def test_rerunning_a_frame_replaces_its_rows_and_no_others(folder, fill, con):
-    load(con, packages.write(folder, "all/1", measured(fill, [1, 2], [1, 2]), step="x"))
+    packages.load(con, packages.write(folder, "all/1", measured(fill, [1, 2], [1, 2]), step="x"))
     again = measured(fill, [2], [2, 3], flux=5.0)
-    load(con, packages.write(folder, "all/2", again, sequence=2, step="x"))
+    packages.load(con, packages.write(folder, "all/2", again, sequence=2, step="x"))
     rows = con.table("aperture_flux").order("all").project("frame_id, source_id, flux_adu")
     assert rows.fetchall() == [(1, 1, 1.0), (1, 2, 1.0), (2, 2, 5.0), (2, 3, 5.0)]
 
 
 def test_keys_to_replace_go_even_where_no_row_comes(folder, fill, con):
-    load(con, packages.write(folder, "all/1", measured(fill, [1, 2], [1]), step="x"))
+    packages.load(con, packages.write(folder, "all/1", measured(fill, [1, 2], [1]), step="x"))
     path = packages.write(
         folder, "all/2", {}, sequence=2, step="x", replaces={"measurement": [2], "frame": []}
     )
-    assert load(con, path) == 0
+    assert packages.load(con, path) == 0
     assert con.table("measurement").project("frame_id").fetchall() == [(1,)]
     assert con.table("aperture_flux").order("all").project("frame_id").fetchall() == [(1,), (2,)]
 
 
 def test_one_step_of_a_frame_does_not_replace_another(folder, fill, con):
     steps = [{"frame_id": 1, "step": "vantage"}, {"frame_id": 1, "step": "photometry"}]
-    load(con, packages.write(folder, "all/1", {"product": fill("product", steps)}, step="x"))
+    packages.load(
+        con, packages.write(folder, "all/1", {"product": fill("product", steps)}, step="x")
+    )
     again = fill("product", [{"frame_id": 1, "step": "photometry", "state": "failed"}])
-    load(con, packages.write(folder, "all/2", {"product": again}, sequence=2, step="x"))
+    packages.load(con, packages.write(folder, "all/2", {"product": again}, sequence=2, step="x"))
     states = dict(con.table("product").project("step, state").fetchall())
     assert states == {"vantage": "null", "photometry": "failed"}
 
 
 def test_keys_that_are_null_are_replaced_as_well(folder, fill, con):
     fit = {"camera_id": 1, "method": "photon transfer", "gain_e_per_adu": 1.0}
-    load(con, packages.write(folder, "all/1", {"gain_fit": fill("gain_fit", [fit])}, step="x"))
+    packages.load(
+        con, packages.write(folder, "all/1", {"gain_fit": fill("gain_fit", [fit])}, step="x")
+    )
     again = fill("gain_fit", [fit | {"gain_e_per_adu": 2.0}])
-    load(con, packages.write(folder, "all/2", {"gain_fit": again}, sequence=2, step="x"))
+    packages.load(con, packages.write(folder, "all/2", {"gain_fit": again}, sequence=2, step="x"))
     assert con.table("gain_fit").project("gain_e_per_adu").fetchall() == [(2.0,)]
 
 
-def test_a_load_that_fails_can_be_taken_back_whole(folder, fill, con):
-    load(con, packages.write(folder, "all/1", measured(fill, [1], [1]), sequence=1, step="x"))
-    before = everything(con)
-    path = packages.write(folder, "all/2", measured(fill, [1], [2]), sequence=2, step="x")
-    (path / "aperture_flux.parquet").unlink()
-    con.execute("begin")
-    with pytest.raises(PackageError):
-        packages.load(con, path)
-    con.execute("rollback")
-    assert everything(con) == before
+def test_a_load_that_fails_is_taken_back_whole(warehouse, folder, fill):
+    first = packages.write(folder, "all/1", measured(fill, [1], [1]), sequence=1, step="x")
+    second = packages.write(folder, "all/2", measured(fill, [1], [2]), sequence=2, step="x")
+    with warehouse.writing() as con:
+        packages.load(con, first)
+        before = everything(con)
+    (second / "aperture_flux.parquet").unlink()
+    with pytest.raises(PackageError), warehouse.writing() as con:
+        packages.load(con, second)
+    with warehouse.reading() as con:
+        assert everything(con) == before
 
 
 def test_rows_that_the_database_refuses_are_told_with_the_file(folder, fill, con):
     path = packages.write(folder, "all/1", measured(fill, [1], [1]), step="x")
     con.execute("alter table measurement drop column peak_adu")
-    with pytest.raises(
-        PackageError, match=r"measurement\.parquet: table .* does not take"
-    ):
-        load(con, path)
+    with pytest.raises(PackageError, match=r"measurement\.parquet: table .* does not take"):
+        packages.load(con, path)
 
 
 def test_the_ledger_says_what_was_loaded(folder, fill, con):
     tables = measured(fill, [1], [1])
     run = {"run_id": 4}
     path = packages.write(folder, "all/1", tables, sequence=9, step="photometry", run=run)
-    load(con, path)
+    packages.load(con, path)
     columns = "package_id, sequence, run_id, step, checksum, n_row"
     checksum = packages.file_checksum(path / "manifest.json")
     assert con.table("package").project(columns).fetchall() == [
@@ -288,18 +283,19 @@ def test_two_packages_of_one_name_are_the_newer_one(folder, fill):
     assert list(packages.read_tables(path)) == ["setting"]
 
 
-def test_the_required_columns_are_those_the_database_requires(con, fill):
-    for table, columns in packages.required_columns().items():
-        if table in LEDGER:
-            continue
-        for column in columns:
-            row = fill(table, [{}]).with_columns(pl.lit(None).alias(column))
-            con.register("given", row)
-            with pytest.raises(duckdb.ConstraintException, match="NOT NULL"):
-                con.execute(f"insert into {table} by name from given")
+def test_the_required_columns_are_those_the_database_requires(warehouse, fill):
+    with migrate.connect(warehouse.database) as con:
+        for table, columns in packages.required_columns().items():
+            if table in LEDGER:
+                continue
+            for column in columns:
+                row = fill(table, [{}]).with_columns(pl.lit(None).alias(column))
+                con.register("given", row)
+                with pytest.raises(duckdb.ConstraintException, match="NOT NULL"):
+                    con.execute(f"insert into {table} by name from given")
 
 
 def test_a_package_may_be_moved_with_its_warehouse(folder, fill, con, tmp_path):
     packages.write(folder, "all/1", measured(fill, [1], [1]), sequence=1, step="x")
     shutil.move(folder, tmp_path / "elsewhere")
-    assert load(con, tmp_path / "elsewhere" / "all" / "1") == 2
+    assert packages.load(con, tmp_path / "elsewhere" / "all" / "1") == 2

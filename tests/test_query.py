@@ -1,10 +1,13 @@
 """SQL from outside: it reads the warehouse and touches nothing else."""
 
+import shutil
+
 import pytest
 
 from starmuster.errors import LockedError, QueryError
 from starmuster.warehouse import migrate, packages
 from starmuster.warehouse.query import hardened, user_query
+from starmuster.warehouse.store import Warehouse
 
 OUTSIDE = "secret.csv"
 ATTACKS = [
@@ -63,9 +66,11 @@ ATTACKS = [
 ]
 
 
-@pytest.fixture
-def guarded(warehouse):
+@pytest.fixture(scope="module")
+def guarded(empty_warehouse, tmp_path_factory):
     """A warehouse with a row, and a file beside it that no query may see."""
+    folder = shutil.copytree(empty_warehouse, tmp_path_factory.mktemp("guarded") / "warehouse")
+    warehouse = Warehouse(folder)
     with warehouse.writing() as con:
         con.execute("insert into setting values ('kept', 'x')")
     (warehouse.folder / OUTSIDE).write_text("a,b\n1,2\n")
@@ -141,12 +146,12 @@ def test_limits_are_in_force(guarded):
     assert user_query(guarded, text, memory_mb=100, n_thread=1).rows() == [("95.3 MiB", 1)]
 
 
-def test_the_warehouse_is_free_again_afterwards(guarded):
-    assert guarded.con.sql("from setting").fetchall()
-    user_query(guarded, "from setting")
-    with guarded.writing() as con:
+def test_the_warehouse_is_free_again_afterwards(warehouse):
+    assert warehouse.con.sql("from setting").fetchall() == []
+    user_query(warehouse, "from setting")
+    with warehouse.writing() as con:
         con.execute("insert into setting values ('after', 'x')")
-    assert user_query(guarded, "from setting").height == 2
+    assert user_query(warehouse, "from setting").height == 1
 
 
 def test_a_connection_of_this_process_is_told(guarded):
