@@ -4,6 +4,7 @@
     ├── UsageError            the command line or an argument is off
     ├── ConfigError           starmuster.toml or a camera profile is off
     ├── WarehouseError        the warehouse folder or its database
+    │   ├── NoWarehouseError  there is none in the folder
     │   ├── LockedError       another process holds the database
     │   ├── VersionError      made by a newer starmuster
     │   ├── PackageError      a package of rows is damaged
@@ -37,6 +38,10 @@ class ConfigError(StarmusterError):
 
 class WarehouseError(StarmusterError):
     """The warehouse folder or its database cannot be used."""
+
+
+class NoWarehouseError(WarehouseError):
+    """There is no warehouse in the folder."""
 
 
 class LockedError(WarehouseError):

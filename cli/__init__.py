@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from .. import __version__
 from ..errors import (
     ConfigError,
     NotFoundError,
+    NoWarehouseError,
     QueryError,
     StarmusterError,
     UsageError,
@@ -21,7 +23,7 @@ from ..errors import (
 from . import answering, housekeeping, ingesting
 from .session import SESSION
 
-USAGE = (ConfigError, NotFoundError, QueryError, UsageError, VersionError)
+USAGE = (ConfigError, NoWarehouseError, NotFoundError, QueryError, UsageError, VersionError)
 EPILOGUE = (
     "Exit status: 0 done, 1 something failed (see table `failure`), 2 usage or configuration."
 )
@@ -63,6 +65,8 @@ def _launch(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    SESSION.command = shlex.join(["starmuster", *arguments])
     logging.basicConfig(stream=sys.stderr, level=os.environ.get("STARMUSTER_LOG", "WARNING"))
     try:
         return app.meta(arguments, exit_on_error=False, print_error=False) or 0

@@ -1,7 +1,5 @@
 """Commands that bring data in: ingest, run, import, demo."""
 
-import shlex
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -138,7 +136,7 @@ def open_run(warehouse: "Warehouse") -> "Run":
     """Begin a run under the command line as it was given."""
     from ..warehouse.runs import Run
 
-    return Run(warehouse, shlex.join(["starmuster", *sys.argv[1:]]), __version__)
+    return Run(warehouse, SESSION.command, __version__)
 
 
 def _work(current: "Run", jobs: int | None) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Session:
     folder: Path | None = None
     as_json: bool = False
     wait_s: float = 10.0
+    command: str = "starmuster"
+    """The command line as it was given."""
     has_answered: bool = field(default=False, init=False)
 
     def warehouse(self) -> "Warehouse":

@@ -13,7 +13,14 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from ..errors import LockedError, PackageError, StarmusterError, VersionError, WarehouseError
+from ..errors import (
+    LockedError,
+    NoWarehouseError,
+    PackageError,
+    StarmusterError,
+    VersionError,
+    WarehouseError,
+)
 from . import disk, locks, migrate, packages
 from .store import DATABASE_NAME, Warehouse
 
@@ -218,7 +225,7 @@ def rebuild(folder: Path | str, *, wait_s: float = locks.DEFAULT_WAIT_S) -> int:
     folder = Path(folder).expanduser().resolve()
     database = folder / DATABASE_NAME
     if not (folder / "packages").is_dir():
-        raise WarehouseError(
+        raise NoWarehouseError(
             f"{folder}: no packages here to rebuild from. Choose a warehouse with --warehouse."
         )
     with locks.claim(folder, wait_s=wait_s, purpose="rebuild"):

@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 
 from .. import sql
-from ..errors import QueryError, WarehouseError
+from ..errors import NoWarehouseError, QueryError, WarehouseError
 from . import disk, locks, migrate
 from .config import FILE_NAME, TEMPLATE, Config, read_config
 from .locks import DEFAULT_WAIT_S
@@ -37,8 +37,10 @@ class Warehouse:
 
     Raises
     ------
+    NoWarehouseError
+        If there is no warehouse in the folder.
     WarehouseError
-        If there is no warehouse in the folder, or its database was lost or is not one.
+        If its database was lost or is not one.
     ConfigError
         If its configuration is off.
     """
@@ -49,7 +51,7 @@ class Warehouse:
         self._connection: duckdb.DuckDBPyConnection | None = None
         if not self.database.is_file():
             _refuse_lost_database(self.folder)
-            raise WarehouseError(
+            raise NoWarehouseError(
                 f"{self.folder}: no warehouse here (no {DATABASE_NAME}). Make one with "
                 f"`starmuster init`, or choose one with --warehouse or STARMUSTER_WAREHOUSE."
             )
