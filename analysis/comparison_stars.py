@@ -8,7 +8,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ..errors import NotFoundError
-from .red_noise import robust_scatter
 from .star_tables import StarTable, common_factor, levels, ordered_frames, tabulate
 
 Array = NDArray[np.float64]
@@ -192,17 +191,27 @@ def _leave_one_out(flux: Array, weight: Array, variance: Array) -> tuple[Array, 
         ratio = flux / level[:, None] / others
     ratio[~np.isfinite(ratio)] = np.nan
     ratio /= levels(ratio)[:, None]
-    seen = np.array([_scatters(curve[np.isfinite(curve)]) for curve in ratio]).T ** 2
+    seen = _scatters(ratio) ** 2
     noise = weight**2 * variance
     comparison = (noise.sum(axis=1, keepdims=True) - noise) / (weight.sum() - weight) ** 2
     return np.maximum(seen, np.finfo(float).eps), comparison
 
 
-def _scatters(curve: Array) -> tuple[float, float]:
-    """Robust scatter between neighbouring frames, as of one frame, and in total."""
-    if len(curve) < 3:
-        return 1.0, 1.0
-    return robust_scatter(np.diff(curve)) / math.sqrt(2), robust_scatter(curve)
+def _scatters(curves: Array) -> Array:
+    """Robust scatter of each curve, (2, n_star): between frames that follow each other, and total.
+
+    That between frames is as of one frame. A curve of fewer than 3 points scatters by all of it.
+    """
+    total = _deviation(curves)
+    between = _deviation(np.diff(curves, axis=1)) / math.sqrt(2)
+    between = np.where(np.isfinite(between), between, total)
+    is_short = np.isfinite(curves).sum(axis=1) < 3
+    return np.where(is_short, 1.0, [between, total])
+
+
+def _deviation(values: Array) -> Array:
+    """Median absolute deviation of each row, as the standard deviation of normal noise."""
+    return 1.4826 * levels(np.abs(values - levels(values)[:, None]))
 
 
 def _inverse_variance(scatter: Array) -> Array:

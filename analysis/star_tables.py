@@ -64,11 +64,17 @@ def tabulate(rows: pl.DataFrame, frame_ids: pl.Series) -> StarTable:
 
 
 def levels(flux: Array) -> Array:
-    """Median of each star, nan where it has none."""
-    levels = np.full(len(flux), np.nan)
-    has_any = np.isfinite(flux).any(axis=1)
-    levels[has_any] = np.nanmedian(flux[has_any], axis=1)
-    return levels
+    """Median of each star, nan where it has none.
+
+    By one sort, which puts nan last: `nanmedian` goes through masked arrays and takes ten times
+    as long on so few frames.
+    """
+    n_good = np.isfinite(flux).sum(axis=1)
+    ordered = np.sort(flux, axis=1)
+    star = np.arange(len(flux))
+    last = max(flux.shape[1] - 1, 0)
+    low, high = (n_good - 1) // 2, np.minimum(n_good // 2, last)
+    return 0.5 * (ordered[star, low] + ordered[star, high])
 
 
 def common_factor(flux: Array, weight: Array, *, accuracy: float = 1e-7) -> tuple[Array, Array]:
