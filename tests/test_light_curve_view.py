@@ -298,7 +298,7 @@ def test_scintillation_is_that_of_osborn_2015(sky):
 def test_the_view_puts_the_terms_of_the_error_together(sky):
     expose(sky, [1], [START])
     measure(sky, {(1, 1): 40_000.0})
-    sky.put("master", {"master_id": 4, "kind": "flat", "noise_adu": 0.004, "level_adu": 20_000.0})
+    sky.put("master", {"master_id": 4, "kind": "flat", "noise_adu": 80.0, "level_adu": 20_000.0})
     sky.put("calibration", {"frame_id": 1, "flat_master_id": 4})
     row = sky.one("from light_curve")
     y = math.sqrt(

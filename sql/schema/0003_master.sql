@@ -20,7 +20,7 @@ create table master (
     method varchar not null,            -- median or clipped mean
     is_bias_subtracted boolean not null, -- a dark with its bias taken out can be scaled
     level_adu double not null,          -- unit=adu; median; of a flat before normalisation
-    noise_adu double,                   -- unit=adu; noise of one pixel; of a flat relative to its level
+    noise_adu double,                   -- unit=adu; noise of one pixel, of a flat at its level
     file_name varchar not null,         -- FITS file below masters/
     checksum varchar not null,          -- xxh3-128 of that file
     recipe varchar not null,            -- fingerprint of parameters and input frames

@@ -56,7 +56,7 @@ with placed as (
         frame_noise.gain_source,
         camera.aperture_m,
         site.elevation_m,
-        flat.noise_adu as flat_noise  -- a flat is stored relative to its level
+        flat.noise_adu / nullif(flat.level_adu, 0) as flat_noise
     from measurement
     join frame using (frame_id)
     join camera using (camera_id)

@@ -233,7 +233,7 @@ def _master_row(
         "method": built.method,
         "is_bias_subtracted": built.is_bias_subtracted,
         "level_adu": built.level_adu,
-        "noise_adu": built.noise_adu / (built.level_adu if group["kind"] == "flat" else 1.0),
+        "noise_adu": built.noise_adu,
         "file_name": str(path.relative_to(warehouse.masters)),
         "checksum": file_checksum(path),
         "recipe": group["recipe"],
