@@ -38,8 +38,7 @@ def plan(warehouse: Warehouse, frames: pl.DataFrame) -> dict[str, pl.DataFrame]:
             "master": pl.concat([held["master"], to_make]),
             "setting": current_settings(warehouse),
         }.items():
-            con.register("rows", rows)
-            con.execute(f"insert into {name} by name from rows")
+            con.from_arrow(conform(name, rows).to_arrow()).insert_into(name)
         con.register("new_frame", conform("frame", frames).select("frame_id"))
         return {
             "frames": frame(con, scripts("plans")["frames"].text),
