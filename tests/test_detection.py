@@ -10,7 +10,7 @@ from scipy.spatial import KDTree
 from starmuster.ingest.synthetic_pixels import render_stars
 from starmuster.transforms.background import mesh_background
 from starmuster.transforms.calibrate import PixelMask
-from starmuster.transforms.detection import detect, frame_quality
+from starmuster.transforms.detection import detect, frame_quality, whole_stars
 from starmuster.transforms.flags import Flag
 from starmuster.transforms.registration import apply_registration
 from starmuster.transforms.shapes import FWHM_PER_SIGMA, centred_shapes
@@ -121,6 +121,19 @@ def test_hot_pixels_alone_are_no_stars():
     column, row = np.random.default_rng(13).integers(2, 298, (2, 100))
     frame[row, column] += 3000
     assert find(frame).height <= 3
+
+
+def test_a_bright_first_row_and_a_cosmic_ray_give_a_field_no_stars():
+    x, y = grid_of_stars((300, 400), 50, 11)
+    frame = frame_of(x, y, np.full(x.size, 20_000.0), shape=(300, 400), fwhm_pix=5.0, seed=12)
+    rng = np.random.default_rng(13)
+    frame[:2] += rng.normal(8 * SIGMA, 4 * SIGMA, (2, 400))  # the first rows read are bright
+    frame[120:122, 170:173] += 3_000  # a hit of six pixels, wider than one hot pixel
+    found = find(frame)
+    assert (found["y_pix"] < 2).sum() > 5  # else the row would show nothing
+    stars = whole_stars(found, fwhm_pix=found["fwhm_pix"].median())
+    assert stars.height == x.size
+    assert recovered(stars, x, y, 0.5).all()
 
 
 def test_a_saturated_star_is_found_and_flagged():

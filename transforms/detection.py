@@ -26,6 +26,7 @@ MIN_FWHM_PIX = 1.2
 MAX_KERNEL_FWHM_PIX = 12.0
 N_STAR_FOR_FWHM = 300
 PIXEL_STACK = 300_000  # pixels above the threshold sep has room for; more only when needed
+LEAST_WIDTH = 0.5  # of the frame's FWHM; no star is sharper
 MERGED = 1  # bit of sep: deblended from a larger object
 
 
@@ -105,6 +106,25 @@ def detect(
     )
     flags = _flags(objects, shapes, bad, saturated_pixels(mask), seen_fwhm_pix)
     return _rows(shapes, objects, net, flags, seen_fwhm_pix)
+
+
+def whole_stars(stars: pl.DataFrame, *, fwhm_pix: float | None) -> pl.DataFrame:
+    """Keep the detections that can be looked for on other frames as stars of the field.
+
+    What the edge cuts has no centre (a bright first row of the sensor shows dozens of "stars"),
+    nor has what lies on bad pixels; what is half as wide as the stars is a cosmic ray.
+
+    Parameters
+    ----------
+    stars
+        Rows of `detect`.
+    fwhm_pix
+        Median FWHM of the frame's stars; None: not known, all widths are kept.
+    """
+    uncut = stars.filter((pl.col("flags") & int(Flag.BAD_PIXEL | Flag.EDGE)) == 0)
+    if fwhm_pix is None:
+        return uncut
+    return uncut.filter(pl.col("fwhm_pix").fill_null(fwhm_pix) > LEAST_WIDTH * fwhm_pix)
 
 
 def frame_quality(

@@ -11,7 +11,6 @@ from cdshealpix.nested import lonlat_to_healpix
 from ...errors import RegistrationError, StarmusterError
 from ...warehouse.runs import Run
 from ..astrometry import sky_positions, wcs_row
-from ..flags import Flag
 from ..pool import run_tasks
 from ..solver import is_solver_installed, solve_field
 from .lights import failed_products, light_tasks
@@ -112,7 +111,7 @@ def _store_reference(
     failed: list[LightTask],
     say: Callable[[str], None],
 ) -> None:
-    stars = inspection.stars.filter((pl.col("flags") & int(Flag.BAD_PIXEL)) == 0)
+    stars = inspection.stars
     tables: dict[str, pl.DataFrame] = {}
     if wcs is not None:
         row = wcs_row(wcs, task.shape[1], task.shape[0], method="header")

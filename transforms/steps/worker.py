@@ -24,7 +24,7 @@ from ..astrometry import (
 )
 from ..background import Background, mesh_background
 from ..calibrate import calibrate, estimate_saturation_adu
-from ..detection import detect, frame_quality
+from ..detection import detect, frame_quality, whole_stars
 from ..flags import Flag
 from ..header_wcs import trusted_wcs
 from ..photometry import Photometry, forced_photometry
@@ -118,9 +118,10 @@ class Seen:
 
 
 def inspect_light(task: LightTask) -> Inspection:
-    """Calibrate a frame and find its stars."""
+    """Calibrate a frame and find the stars that may stand for its field."""
     seen = _see(task)
-    return Inspection(task.frame_id, seen.stars, seen.quality)
+    stars = whole_stars(seen.stars, fwhm_pix=seen.quality["fwhm_pix"][0])
+    return Inspection(task.frame_id, stars, seen.quality)
 
 
 def measure_light(task: LightTask) -> Path:
