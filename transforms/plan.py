@@ -7,7 +7,7 @@ from ..warehouse import migrate
 from ..warehouse.packages import conform
 from ..warehouse.store import Warehouse, frame
 from .masters import SETTING, group_masters
-from .run import current_settings
+from .steps.settings import current_settings
 
 NEEDED = ("camera", "site", "frame", "master")
 

@@ -36,8 +36,8 @@ def run_tasks(
     """Run a function over tasks in worker processes and yield each outcome as it comes.
 
     A worker that dies is replaced, and its task tried again, three times in all; a task that
-    takes longer than its deadline is stopped. Neither disturbs the other tasks. `ProcessPoolExecutor`
-    would fail every pending future instead.
+    takes longer than its deadline is stopped. Neither disturbs the other tasks, while a
+    `ProcessPoolExecutor` would fail every pending future.
 
     Parameters
     ----------

@@ -5,6 +5,11 @@ select
 from pending_vantage
 union all
 select
+    'master' as step,
+    count(*) as n_frames
+from pending_master
+union all
+select
     'field' as step,
     count(*) as n_frames
 from pending_field
@@ -17,4 +22,9 @@ union all
 select
     'photometry' as step,
     count(*) as n_frames
-from pending_photometry;
+from pending_photometry
+union all
+select
+    'star scatter' as step,
+    count(*) as n_frames
+from pending_star_scatter;

@@ -1,0 +1,107 @@
+"""The step that mirrors into tables what views need of the configuration."""
+
+import hashlib
+import json
+
+import polars as pl
+
+from ...warehouse.config import Camera, Config
+from ...warehouse.runs import Run
+from ...warehouse.store import Warehouse
+from ..flags import MEANINGS
+
+# Raise it when the numbers a recipe gives change: everything made with it becomes pending.
+PHOTOMETRY_VERSION = 1
+
+
+def mirror_settings(run: Run) -> bool:
+    """Mirror limits, recipes, flags, cameras and apertures; return whether any had changed."""
+    wanted = {
+        "setting": current_settings(run.warehouse),
+        "flag": pl.DataFrame(
+            [
+                {
+                    "bit": flag.value.bit_length() - 1,
+                    "value": flag.value,
+                    "flag_name": (flag.name or "").lower(),
+                    "meaning": meaning.text,
+                    "is_severe": meaning.is_severe,
+                }
+                for flag, meaning in MEANINGS.items()
+            ],
+            schema_overrides={"bit": pl.Int16, "value": pl.Int32},
+        ),
+    }
+    with run.warehouse.reading() as con:
+        stored = {name: con.table(name).pl() for name in (*wanted, "aperture", "camera")}
+    wanted["aperture"] = _apertures(run, stored["aperture"])
+    wanted["camera"] = _cameras(run, stored["camera"])
+    changed = {
+        name: rows
+        for name, rows in wanted.items()
+        if not rows.join(stored[name], on=rows.columns, how="anti", nulls_equal=True).is_empty()
+    }
+    if changed:
+        run.store("settings", changed)
+    return bool(changed)
+
+
+def current_settings(warehouse: Warehouse) -> pl.DataFrame:
+    """Return the rows of table setting: limits and recipes of the configuration."""
+    masters = warehouse.config.masters
+    settings = {
+        "masters.max_days": str(masters.max_days),
+        "masters.max_dark_kelvin": str(masters.max_dark_kelvin),
+        "masters.scale_darks": str(masters.scale_darks).lower(),
+        "recipe.photometry": photometry_recipe(warehouse.config),
+    }
+    return pl.DataFrame({"setting_name": list(settings), "value": list(settings.values())})
+
+
+def photometry_recipe(config: Config) -> str:
+    """Return the fingerprint of everything in the configuration that changes measurements."""
+    parts = [
+        PHOTOMETRY_VERSION,
+        config.detection.fingerprint(),
+        config.registration.fingerprint(),
+        config.photometry.fingerprint(),
+        {
+            name: [camera.saturation_adu, camera.scale_arcsec_per_pix]
+            for name, camera in sorted(config.camera.items())
+        },
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def _cameras(run: Run, stored: pl.DataFrame) -> pl.DataFrame:
+    """Fill in what the configuration says of each camera; what it does not say is null."""
+    told = run.warehouse.config.camera
+    names = [name for name in Camera.model_fields if name in stored.columns]
+    rows = [
+        row | {name: getattr(told.get(row["camera_name"], Camera()), name) for name in names}
+        for row in stored.to_dicts()
+    ]
+    return pl.DataFrame(rows, schema=stored.schema)
+
+
+def _apertures(run: Run, stored: pl.DataFrame) -> pl.DataFrame:
+    """Number the configured apertures; one that was used before keeps its number."""
+    photometry = run.warehouse.config.photometry
+    known = {(kind, radius): number for number, kind, radius, _ in stored.iter_rows()}
+    configured = [
+        *(("arcsec", radius) for radius in photometry.apertures_arcsec),
+        *(("pix", radius) for radius in photometry.apertures_pix),
+        *(("fwhm", radius) for radius in photometry.apertures_fwhm),
+    ]
+    for aperture in configured:
+        known.setdefault(aperture, max(known.values(), default=0) + 1)
+    rows = [
+        {
+            "aperture_id": number,
+            "kind": kind,
+            "radius": radius,
+            "aperture_name": f"{radius:g} {kind}",
+        }
+        for (kind, radius), number in known.items()
+    ]
+    return pl.DataFrame(rows, schema_overrides={"aperture_id": pl.Int16})
