@@ -1,11 +1,11 @@
 """starmuster: a photometric data warehouse for small telescopes.
 
-    import starmuster
+import starmuster
 
-    with starmuster.open("warehouse") as warehouse:
-        warehouse.sql("select * from light_curve where source_id = $star", star=12)  # Polars
-        warehouse.con       # a read-only DuckDB connection
-        warehouse.engine    # a SQLAlchemy engine over the same
+with starmuster.open("warehouse") as warehouse:
+    warehouse.sql("select * from light_curve where source_id = $star", star=12)  # Polars
+    warehouse.con       # a read-only DuckDB connection
+    warehouse.engine    # a SQLAlchemy engine over the same
 """
 
 from typing import TYPE_CHECKING, Any
