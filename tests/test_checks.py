@@ -44,7 +44,12 @@ SOUND: dict[str, list[dict[str, Any]]] = {
         {"master_id": 4, "frame_id": 1, "is_used": False},
     ],
     "calibration": [{"frame_id": 1, "bias_master_id": 4}],
+    "retired_master": [{"master_id": 4}],
+    "imported_master": [{"master_id": 4}],
+    "frame_level": [{"frame_id": 1}, {"frame_id": 2}],
     "gain_fit": [{"camera_id": 1, "band": "r"}, {"camera_id": 1, "band": None}],
+    "transfer_point": [{"camera_id": 1, "level_adu": level} for level in (1.0, 2.0)],
+    "ramp_fit": [{"camera_id": 1, "band": "r"}, {"camera_id": 1, "band": None}],
     "measurement": [MEASURED, MEASURED | {"source_id": 6}],
     "aperture_flux": [FLUX, FLUX | {"source_id": 6}],
     "product": [{"frame_id": 1, "step": step, "state": "done"} for step in ("photometry", "x")],
@@ -56,6 +61,14 @@ SOUND: dict[str, list[dict[str, Any]]] = {
     "planet": [{"planet_id": 1}],
     "transit_fit": [{"transit_fit_id": 1}],
     "failure": [{}],
+    "reference_catalogue": [{"catalogue_id": 1, "catalogue_name": "a"}],
+    "reference_star": [{"reference_star_id": 1, "catalogue_id": 1, "catalogue_name": "a"}],
+    "reference_magnitude": [{"reference_star_id": 1, "band": band} for band in "gr"],
+    "variable_star": [{"reference_star_id": 1}],
+    "reference_field": [{"field_id": 9, "catalogue_name": "a"}],
+    "reference_match": [
+        {"field_id": 9, "source_id": 5, "catalogue_name": "a", "reference_star_id": 1}
+    ],
 }
 # Check -> statements, each of which alone must be found.
 FAULTS: dict[str, list[str]] = {
@@ -100,6 +113,18 @@ FAULTS: dict[str, list[str]] = {
     "measurement_is_of_its_field": ["update source set field_id = 10 where source_id = 6"],
     "package_has_run": ["delete from run"],
     "path_has_frame": ["delete from frame where frame_id = 1"],
+    "reference_match_is_known": [
+        "update reference_match set source_id = 77",
+        "update reference_match set field_id = 10",
+        "update reference_match set reference_star_id = 77",
+        "delete from reference_field",
+    ],
+    "reference_star_has_catalogue": [
+        "delete from reference_catalogue",
+        "update reference_star set catalogue_name = 'b'",
+        "update reference_magnitude set reference_star_id = 77",
+        "update variable_star set reference_star_id = 77",
+    ],
     "registration_is_of_its_field": [
         "update registration set field_id = 10",
         "delete from field_frame",

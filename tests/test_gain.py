@@ -140,7 +140,7 @@ def test_frames_of_different_size_are_refused_naming_both(camera):
     small = np.ones((64, 64))
     with pytest.raises(CalibrationError, match="flat of 64 x 64 pixels, biases of 384 x 320"):
         photon_transfer([(small, small)], camera.bias_pairs())
-    with pytest.raises(CalibrationError, match="biases of 64 x 64 and 384 x 320"):
+    with pytest.raises(CalibrationError, match="bias of 384 x 320 pixels, biases of 64 x 64"):
         photon_transfer([], [(small, camera.expose())])
 
 

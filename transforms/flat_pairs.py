@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CalibrationError
-from .calibrate import estimate_saturation_adu
+from .saturation import estimate_saturation_adu
 
 Array = NDArray[np.float64]
 
@@ -49,28 +49,34 @@ class PairFit:
     saturated_fraction: float
 
 
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Square tiles that stand for a frame of a shape (n_y, n_x), whatever its size.
+
+    `values` has shape (n_tile, n_pixel), `place` their corners (y, x), shape (n_tile, 2).
+    """
+
+    values: Array
+    place: NDArray[np.intp]
+    shape: tuple[int, ...]
+
+
 def fit_pair(
-    first_adu: NDArray[Any],
-    second_adu: NDArray[Any],
-    pedestal_adu: Array,
+    first: Tiles,
+    second: Tiles,
+    pedestal: Tiles,
     read_noise_adu: float,
     *,
     saturation_adu: float | None = None,
     min_photon_fraction: float = 0.5,
 ) -> PairFit:
-    """Compare two raw flats, each of shape (n_y, n_x). See `gain.photon_transfer`."""
-    for frame in (first_adu, second_adu):
-        if frame.shape != pedestal_adu.shape:
-            raise CalibrationError(
-                f"flat of {frame.shape[1]} x {frame.shape[0]} pixels, biases of "
-                f"{pedestal_adu.shape[1]} x {pedestal_adu.shape[0]}. Compare frames of one size."
-            )
-    place = _tile_corners(pedestal_adu.shape)
-    a, b, pedestal = (_tiles(frame, place) for frame in (first_adu, second_adu, pedestal_adu))
+    """Compare two raw flats. See `gain.photon_transfer`."""
+    check_size("flat", first, pedestal)
+    check_size("flat", second, pedestal)
+    place, a, b = pedestal.place, first.values, second.values
     top_adu = saturation_adu or estimate_saturation_adu(np.maximum(a, b)) or np.inf
     is_saturated = np.mean((a >= top_adu) | (b >= top_adu), axis=1) > 0.001
-    a -= pedestal
-    b -= pedestal
+    a, b = a - pedestal.values, b - pedestal.values
     is_lit = np.minimum(a.mean(axis=1), b.mean(axis=1)) > read_noise_adu  # false where nan
     usable = ~is_saturated & is_lit
     empty = PairFit(*[np.nan] * 6, saturated_fraction=float(is_saturated.mean()))
@@ -85,7 +91,7 @@ def _fit_tiles(
     a: Array, b: Array, place: NDArray[np.intp], read_noise_adu: float, min_photon_fraction: float
 ) -> PairFit:
     """Fit the tiles of two flats above the bias, shape (n_tile, n_pixel)."""
-    ratio, variance, n_kept = _tile_variance(a, b)
+    ratio, variance, n_kept = tile_variance(a, b)
     level_adu = a.mean(axis=1)
     signal = (level_adu + ratio * b.mean(axis=1)) / 2 * (1 + ratio)
     read_variance = (1 + ratio**2) * read_noise_adu**2
@@ -115,24 +121,33 @@ def _fit_tiles(
     )
 
 
-def _tile_corners(shape: tuple[int, ...]) -> NDArray[np.intp]:
-    """Return the corners (y, x) of at most MAX_TILE tiles, evenly spaced, shape (n_tile, 2)."""
-    tile = min(TILE_PIX, *shape)
+def cut_tiles(frame: NDArray[Any] | Tiles) -> Tiles:
+    """Cut at most MAX_TILE tiles, evenly spaced, out of a frame; tiles are returned as they are."""
+    if isinstance(frame, Tiles):
+        return frame
+    tile = min(TILE_PIX, *frame.shape)
     y, x = np.meshgrid(
-        np.arange(shape[0] // tile) * tile, np.arange(shape[1] // tile) * tile, indexing="ij"
+        np.arange(frame.shape[0] // tile) * tile,
+        np.arange(frame.shape[1] // tile) * tile,
+        indexing="ij",
     )
     step = -(-y.size // MAX_TILE)
-    return np.column_stack([y.ravel(), x.ravel()])[::step]
-
-
-def _tiles(frame: NDArray[Any], place: NDArray[np.intp]) -> Array:
-    """Cut tiles out of a frame, shape (n_tile, n_pixel)."""
-    tile = min(TILE_PIX, *frame.shape)
+    place = np.column_stack([y.ravel(), x.ravel()])[::step]
     windows = np.lib.stride_tricks.sliding_window_view(frame, (tile, tile))
-    return windows[place[:, 0], place[:, 1]].reshape(len(place), -1).astype(np.float64)
+    values = windows[place[:, 0], place[:, 1]].reshape(len(place), -1).astype(np.float64)
+    return Tiles(values, place, frame.shape)
 
 
-def _tile_variance(a: Array, b: Array) -> tuple[Array, Array, Array]:
+def check_size(kind: str, tiles: Tiles, biases: Tiles) -> None:
+    """Refuse a frame whose size is not that of the biases, naming both."""
+    if tiles.shape != biases.shape:
+        raise CalibrationError(
+            f"{kind} of {tiles.shape[1]} x {tiles.shape[0]} pixels, biases of "
+            f"{biases.shape[1]} x {biases.shape[0]}. Compare frames of one size."
+        )
+
+
+def tile_variance(a: Array, b: Array) -> tuple[Array, Array, Array]:
     """Scale b to a by a ratio that is a plane in each tile.
 
     Returns

@@ -7,7 +7,7 @@ stars between frames gives the gain, less surely.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,11 +16,10 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from ..errors import CalibrationError
-from .flat_pairs import Array, PairFit, fit_pair, robust_sigma
+from .flat_pairs import Array, PairFit, Tiles, check_size, cut_tiles, fit_pair, robust_sigma
 from .samples import clipped_scatter
 
-Pair = tuple[NDArray[Any], NDArray[Any]]
+Pair = tuple[NDArray[Any] | Tiles, NDArray[Any] | Tiles]
 
 FULL_LEVEL = 100.0  # light of so many times the read noise scatters, or the wells are full
 
@@ -37,9 +36,17 @@ class GainFit:
     verdict: str
 
 
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """What biases say: the mean bias, in tiles, and the read noise of one frame."""
+
+    pedestal: Tiles
+    read_noise_adu: float
+
+
 def photon_transfer(
     flat_pairs: Iterable[Pair],
-    bias_pairs: Iterable[Pair],
+    bias_pairs: Iterable[Pair] | Bias,
     *,
     saturation_adu: float | None = None,
     min_photon_fraction: float = 0.5,
@@ -55,10 +62,11 @@ def photon_transfer(
     Parameters
     ----------
     flat_pairs
-        Raw flats in pairs, each of shape (n_y, n_x), ADU; two frames are held at a time. A frame
-        may be in more than one pair.
+        Raw flats in pairs, each of shape (n_y, n_x), ADU, or their tiles; two are held at a time. A
+        frame may be in more than one pair.
     bias_pairs
-        Raw biases in pairs, of the same shape; their mean is the pedestal.
+        Raw biases in pairs, of the same shape; their mean is the pedestal. Or what they were
+        measured to say.
     saturation_adu
         Raw level from which a pixel is saturated; None: looked for in each pair, and where the
         variance of a tile collapses.
@@ -85,29 +93,28 @@ def photon_transfer(
     ----------
     Janesick 2007, Photon Transfer, SPIE Press, chapters 5 and 6.
     """
-    bias = _read_noise(bias_pairs)
+    bias = bias_pairs if isinstance(bias_pairs, Bias) else measure_bias(bias_pairs)
     if bias is None:
-        return _no_gain("no pair of biases: pedestal and read noise are unknown")
-    pedestal_adu, read_noise_adu = bias
+        return no_gain("no pair of biases: pedestal and read noise are unknown")
     fits: list[PairFit] = []
     refused: list[str] = []
     for first, second in flat_pairs:
         fit = fit_pair(
-            first,
-            second,
-            pedestal_adu,
-            read_noise_adu,
+            cut_tiles(first),
+            cut_tiles(second),
+            bias.pedestal,
+            bias.read_noise_adu,
             saturation_adu=saturation_adu,
             min_photon_fraction=min_photon_fraction,
         )
-        fault = _pair_fault(fit, read_noise_adu, min_ratio, max_pattern_share)
+        fault = _pair_fault(fit, bias.read_noise_adu, min_ratio, max_pattern_share)
         if fault:
             refused.append(fault)
         else:
             fits.append(fit)
     if not fits:
-        return _no_gain("; ".join(dict.fromkeys(refused)) or "too few: no pair of flats")
-    return _mean_gain(fits, read_noise_adu, max_disagreement)
+        return no_gain(_condensed(refused) or "too few: no pair of flats")
+    return _mean_gain(fits, bias.read_noise_adu, max_disagreement)
 
 
 def similar_pairs(levels_adu: Sequence[float], *, min_ratio: float = 0.7) -> list[tuple[int, int]]:
@@ -171,7 +178,7 @@ def gain_from_star_scatter(
     )
     if len(good) < min_star:
         verdict = f"too few: {len(good)} usable stars, at least {min_star} are needed"
-        return _no_gain(verdict, method, len(good))
+        return no_gain(verdict, method, len(good))
     flux = good["flux_adu"].to_numpy().astype(np.float64)
     sky_variance = good["n_pix"].to_numpy() * good["sky_rms_adu"].to_numpy().astype(np.float64) ** 2
     terms, covariance = _fit_scatter(
@@ -190,7 +197,7 @@ def gain_from_star_scatter(
             f"{share:.0%} of the variance of a star ({min_photon_share:.0%} needed), and the gain "
             f"would be uncertain by {relative_err:.0%} ({max_relative_err:.0%} allowed)"
         )
-        return _no_gain(verdict, method, len(good))
+        return no_gain(verdict, method, len(good))
     gain = float(1 / photon)
     return GainFit(method, gain, gain * relative_err, None, len(good), "ok")
 
@@ -220,22 +227,27 @@ def _fit_scatter(
     return fit.x, covariance
 
 
-def _read_noise(bias_pairs: Iterable[Pair]) -> tuple[Array, float] | None:
-    """Return the mean bias frame and the read noise of one frame, ADU."""
-    total: Array | None = None
+def measure_bias(bias_pairs: Iterable[Pair]) -> Bias | None:
+    """Measure pedestal and read noise from biases in pairs; None without any.
+
+    Raises
+    ------
+    CalibrationError
+        Frames of different shapes.
+    """
+    total: Tiles | None = None
     scatter: list[float] = []
-    for first, second in bias_pairs:
-        a, b = first.astype(np.float64), second.astype(np.float64)
-        if a.shape != b.shape or (total is not None and a.shape != total.shape):
-            raise CalibrationError(
-                f"biases of {a.shape[1]} x {a.shape[0]} and {b.shape[1]} x {b.shape[0]} pixels. "
-                "Compare frames of one size."
-            )
-        total = a + b if total is None else total + a + b
-        scatter.append(clipped_scatter(a - b) / 2**0.5)
+    for pair in bias_pairs:
+        first, second = (cut_tiles(frame) for frame in pair)
+        total = total or replace(first, values=np.zeros_like(first.values))
+        check_size("bias", first, total)
+        check_size("bias", second, total)
+        total = replace(total, values=total.values + first.values + second.values)
+        scatter.append(clipped_scatter(first.values - second.values) / 2**0.5)
     if total is None:
         return None
-    return total / (2 * len(scatter)), float(np.mean(scatter))
+    pedestal = replace(total, values=total.values / (2 * len(scatter)))
+    return Bias(pedestal, float(np.mean(scatter)))
 
 
 def _pair_fault(
@@ -259,6 +271,17 @@ def _pair_fault(
     return None
 
 
+def _condensed(faults: Sequence[str]) -> str:
+    """Tell each kind of fault once, in the words of its first pair, with the number of pairs."""
+    kinds: dict[str, list[str]] = {}
+    for fault in faults:
+        kinds.setdefault(fault.partition(":")[0], []).append(fault)
+    return "; ".join(
+        found[0] + (f" (and {len(found) - 1} more such pairs)" if len(found) > 1 else "")
+        for found in kinds.values()
+    )
+
+
 def _mean_gain(fits: Sequence[PairFit], read_noise_adu: float, max_disagreement: float) -> GainFit:
     slope = np.array([fit.inverse_gain_adu_per_e for fit in fits])
     pattern = slope * [fit.pattern_share for fit in fits]
@@ -267,7 +290,7 @@ def _mean_gain(fits: Sequence[PairFit], read_noise_adu: float, max_disagreement:
     mean = float((weight * slope).sum() / weight.sum())
     variance = float((weight * (slope - mean) ** 2).sum() / weight.sum())
     if variance**0.5 > max_disagreement * mean:
-        return _no_gain(
+        return no_gain(
             f"{len(fits)} pairs of flats disagree by {variance**0.5 / mean:.0%}, at most "
             f"{max_disagreement:.0%} is allowed",
             n_pair=len(fits),
@@ -284,5 +307,6 @@ def _mean_gain(fits: Sequence[PairFit], read_noise_adu: float, max_disagreement:
     )
 
 
-def _no_gain(verdict: str, method: str = "photon transfer", n_pair: int = 0) -> GainFit:
+def no_gain(verdict: str, method: str = "photon transfer", n_pair: int = 0) -> GainFit:
+    """Return the fit that says why there is none."""
     return GainFit(method, None, None, None, n_pair, verdict)

@@ -35,12 +35,14 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
         return done
     from .steps.fields import find_fields
     from .steps.gain import measure_gains, measure_star_scatter
+    from .steps.levels import measure_levels
     from .steps.lights import measure_lights
     from .steps.masters import make_masters
     from .steps.observers import place_observers
     from .steps.references import make_references
 
     place_observers(run)
+    measure_levels(run)
     done["masters"] = make_masters(run, say=say)
     measure_gains(run, say=say)
     find_fields(run)

@@ -36,9 +36,11 @@ REPLACE_KEY: dict[str, str] = {
     "field_frame": "frame_id",
     "flag": "bit",
     "frame": "frame_id",
+    "frame_level": "frame_id",
     "frame_quality": "frame_id",
     "gain_fit": "camera_id",
     "identity": "target_key",
+    "imported_master": "master_id",
     "master": "master_id",
     "master_frame": "master_id",
     "measurement": "frame_id",
@@ -46,25 +48,38 @@ REPLACE_KEY: dict[str, str] = {
     "planet": "planet_id",
     "product": "frame_id",
     "quarantine": "path",
+    "reference_catalogue": "catalogue_id",
+    "reference_field": "field_id",
+    "reference_magnitude": "reference_star_id",
+    "reference_match": "field_id",
+    "reference_star": "reference_star_id",
+    "ramp_fit": "camera_id",
     "registration": "frame_id",
+    "retired_master": "master_id",
     "setting": "setting_name",
     "site": "site_id",
     "source": "source_id",
+    "transfer_point": "camera_id",
     "transit_fit": "transit_fit_id",
     "vantage": "frame_id",
+    "variable_star": "reference_star_id",
     "wcs": "frame_id",
 }
 # Tables where the key alone would take too much away.
 REPLACE_ALSO: dict[str, tuple[str, ...]] = {
     "product": ("step",),
     "failure": ("step", "run_id"),
+    "reference_magnitude": ("band", "photometric_system"),
     "comparison_star": ("night", "band", "aperture_id"),
     "gain_fit": ("night", "band", "method", "gain_setting", "x_binning", "readout_mode"),
+    "ramp_fit": ("night", "band", "gain_setting", "x_binning", "readout_mode"),
+    "transfer_point": ("night", "band", "gain_setting", "x_binning", "readout_mode"),
 }
 # The physical order of a load decides the speed of the light curve of one star.
 SORT_KEY: dict[str, tuple[str, ...]] = {
     "measurement": ("source_id", "frame_id"),
     "aperture_flux": ("source_id", "aperture_id", "frame_id"),
+    "reference_star": ("healpix",),
 }
 
 

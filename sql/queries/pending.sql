@@ -10,6 +10,16 @@ select
 from pending_master
 union all
 select
+    'level' as step,
+    count(*) as n_frames
+from pending_level
+union all
+select
+    'gain' as step,
+    count(*) as n_frames
+from pending_gain
+union all
+select
     'field' as step,
     count(*) as n_frames
 from pending_field
