@@ -67,19 +67,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     SESSION.command = shlex.join(["starmuster", *arguments])
+    SESSION.as_json, SESSION.has_answered = "--json" in arguments, False
     logging.basicConfig(stream=sys.stderr, level=os.environ.get("STARMUSTER_LOG", "WARNING"))
     try:
         return app.meta(arguments, exit_on_error=False, print_error=False) or 0
-    except CycloptsError as error:
-        SESSION.fail(UsageError(f"{error} Try `starmuster --help`."), code=2)
-        return 2
-    except StarmusterError as error:
-        code = 2 if isinstance(error, USAGE) else 1
-        SESSION.fail(error, code=code)
-        return code
-    except KeyboardInterrupt:
-        SESSION.say("stopped; nothing is lost: run the same command again to go on.")
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return _told(error)
+
+
+def _told(error: BaseException) -> int:
+    """Tell what ended a command, return the exit status; what nobody foresaw is raised again."""
+    code, name, text = 1, type(error).__name__, str(error)
+    # DuckDB wraps the interrupt that stops its query.
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
+        code, name = 130, "KeyboardInterrupt"
+        text = "stopped; nothing is lost: run the same command again to go on."
+    elif isinstance(error, CycloptsError):
+        code, name, text = 2, "UsageError", f"{error} Try `starmuster --help`."
+    elif isinstance(error, USAGE):
+        code = 2
+    SESSION.answer_error(name, text, code)
+    if code == 1 and not isinstance(error, StarmusterError | OSError):
+        raise error
+    SESSION.say(text if code == 130 else f"error: {text}")
+    logging.getLogger(__name__).debug("where it happened", exc_info=error)
+    return code

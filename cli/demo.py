@@ -236,7 +236,8 @@ def _type(*words: str | Path) -> None:
 
 
 def _echo(*words: str | Path) -> None:
-    SESSION.tell(f"\n$ {shlex.join(['starmuster', *map(str, words)])}")
+    SESSION.command = shlex.join(["starmuster", *map(str, words)])
+    SESSION.tell(f"\n$ {SESSION.command}")
     sys.stdout.flush()
 
 

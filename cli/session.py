@@ -9,8 +9,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import StarmusterError
-
 if TYPE_CHECKING:
     import polars as pl
 
@@ -55,7 +53,7 @@ class Session:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=title, title_justify="left", header_style="bold")
+        table = Table(header_style="bold")
         for name, dtype in rows.schema.items():
             table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left")
         for row in rows.iter_rows():
@@ -63,6 +61,8 @@ class Session:
         console = Console(file=sys.stdout)
         if not console.is_terminal:
             console.width = 100_000  # never cut a column in a pipe
+        if title is not None:
+            console.print(Text(title, style="italic"))  # one of the table's own would be wrapped
         console.print(table, crop=False)
         self.say(f"{rows.height} row{'' if rows.height == 1 else 's'}")
 
@@ -75,11 +75,10 @@ class Session:
         if not self.as_json:
             sys.stdout.write(text + "\n")
 
-    def fail(self, error: StarmusterError, *, code: int) -> None:
-        """Tell an error, as a document too where JSON was asked for and nothing answered yet."""
+    def answer_error(self, name: str, message: str, code: int) -> None:
+        """Print an error as a document where JSON was asked for and nothing answered yet."""
         if self.as_json and not self.has_answered:
-            self.answer({"error": type(error).__name__, "message": str(error), "exit": code})
-        self.say(f"error: {error}")
+            self.answer({"error": name, "message": message, "exit": code})
 
 
 SESSION = Session()
