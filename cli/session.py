@@ -57,7 +57,9 @@ class Session:
         for name, dtype in rows.schema.items():
             table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left")
         for row in rows.iter_rows():
-            table.add_row(*(Text(_shown(value)) for value in row))
+            table.add_row(
+                *(Text(_shown(value, name)) for name, value in zip(rows.columns, row, strict=True))
+            )
         console = Console(file=sys.stdout)
         if not console.is_terminal:
             console.width = 100_000  # never cut a column in a pipe
@@ -159,12 +161,14 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, column: str = "") -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
+        if column.endswith("_deg"):
+            return f"{value:.5f}"
         return f"{value:.7f}".rstrip("0").rstrip(".") if abs(value) > 1e5 else f"{value:.6g}"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
