@@ -7,8 +7,10 @@ import pytest
 from astropy.nddata import CCDData
 
 from starmuster.errors import CalibrationError
-from starmuster.transforms.calibrate import PixelMask, calibrate, estimate_saturation_adu
+from starmuster.transforms.calibrate import PixelLimits, calibrate
+from starmuster.transforms.mask import PixelMask
 from starmuster.transforms.pixels import read_pixels
+from starmuster.transforms.saturation import estimate_saturation_adu
 
 SHAPE = (40, 60)
 
@@ -115,7 +117,9 @@ def test_pixels_without_value_are_nan_only_under_the_mask(night):
 
 def test_saturation_is_judged_on_raw_pixels(night):
     night["raw"][2, 3] = 65_535
-    ours = calibrate(night["raw"], bias=night["bias"], flat=night["flat"], saturation_adu=65_535.0)
+    ours = calibrate(
+        night["raw"], bias=night["bias"], flat=night["flat"], limits=PixelLimits(65_535.0)
+    )
     np.testing.assert_array_equal(np.argwhere(ours.mask & PixelMask.SATURATED), [[2, 3]])
 
 

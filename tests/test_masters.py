@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from starmuster.errors import CalibrationError, PixelError
-from starmuster.transforms.calibrate import calibrate
+from starmuster.transforms.calibrate import PixelLimits, calibrate
 from starmuster.transforms.masters import BuiltMaster, build_master, group_masters
 from starmuster.transforms.pixels import open_rows, read_pixels
 
@@ -338,7 +338,7 @@ def test_m13_flats_divided_by_their_master_are_flat_to_the_photon_noise(real_dat
             read_pixels(next(folder.glob(f"M13_sdss_{band}*")), 1),
             flat=pair.data_adu,
             dark_scale=1.5,
-            saturation_adu=65_535,
+            limits=PixelLimits(65_535),
             **pedestal,
         )
         assert np.isfinite(light.data_adu[light.mask == 0]).all()

@@ -7,7 +7,7 @@ import sep
 from numpy.typing import NDArray
 
 from ..errors import PhotometryError
-from .calibrate import PixelMask
+from .mask import PixelMask
 
 MIN_GOOD_PIXELS = 16
 CROWDED_SHARE = 0.03  # of pixels 3 sigma above the sky; Gaussian noise alone has 0.0013

@@ -1,35 +1,100 @@
-"""Raw pixels to calibrated ones: bias and dark off, divided by the flat, with a mask."""
+"""Raw pixels to calibrated ones: bias and dark off, divided by the flat, with a mask.
+
+A frame keeps its size, so that its pixels have the coordinates of the file: what lies beyond the
+trimmed area is nan and says so in the mask. Masters have the size of the trimmed area.
+`calibrate` holds the masters in memory, for many frames get the same; `calibrate_with_variance`
+reads them by bands of rows, for with their variances they would not fit.
+"""
 
 from dataclasses import dataclass
-from enum import IntFlag
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CalibrationError
-from .pixels import Image
+from .calibrate_kernels import calibrate_rows, propagate_rows
+from .linearity import Linearity
+from .mask import PixelMask
+from .overscan import Sections, frame_overscan, whole_frame
+from .pixels import ArrayRows, Image, RowReader
+from .saturation import estimate_saturation_adu as estimate_saturation_adu
 
-MIN_BIT, MAX_BIT = 8, 32
-
-
-class PixelMask(IntFlag):
-    """Why a pixel of a calibrated frame must not be used."""
-
-    SATURATED = 1 << 0
-    BAD = 1 << 1
+BAND_ROWS = 8  # of all masters and variances: together they stay in the processor's caches
+NO_IMAGE = np.zeros((0, 0), np.float32)
+NO_ROW = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A calibrated frame, both arrays of shape (n_y, n_x).
+    """A calibrated frame, arrays of the shape of the raw one, (n_y, n_x).
 
     `data_adu` is finite wherever `mask` (bits of `PixelMask`) is zero. A pixel whose flat is of no
-    use is not divided; one that has no value in the frame, bias or dark is nan. Both are BAD.
+    use is not divided; one that has no value in the frame, bias or dark is nan. Both are BAD. So
+    are hot pixels that no dark was taken off. Beyond the trimmed area it is nan and OUTSIDE.
     """
 
     data_adu: Image
     mask: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedWithVariance:
+    """A calibrated frame with the variance of every pixel; see `Calibrated`."""
+
+    data_adu: Image
+    variance_adu2: Image
+    mask: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelNoise:
+    """The noise of one raw pixel: variance = read_noise_adu^2 + light above the bias / gain."""
+
+    read_noise_adu: float
+    gain_e_per_adu: float
+
+
+@dataclass(frozen=True, slots=True)
+class MasterRows:
+    """A master in bands of rows, with its variance if it is known."""
+
+    value: RowReader
+    variance: RowReader | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PixelLimits:
+    """What makes a raw pixel, or its flat, doubtful.
+
+    Attributes
+    ----------
+    saturation_adu, linearity_adu
+        Raw pixels at or above are SATURATED, NONLINEAR; None: no pixel is.
+    min_flat
+        Pixels whose flat is not above this are BAD and not divided.
+    """
+
+    saturation_adu: float | None = None
+    linearity_adu: float | None = None
+    min_flat: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Pedestals:
+    """Masters to take off a frame, each with its factor.
+
+    `before` holds the bias: what is left is light and dark current, and can be linearised; then
+    `after` is taken off.
+    """
+
+    before: tuple[tuple[Any, float], ...] = ()
+    after: tuple[tuple[Any, float], ...] = ()
+
+    @property
+    def all(self) -> tuple[tuple[Any, float], ...]:
+        """All of them, in their order."""
+        return self.before + self.after
 
 
 def calibrate(
@@ -40,25 +105,30 @@ def calibrate(
     dark_is_bias_subtracted: bool = False,
     dark_scale: float = 1.0,
     flat: Image | None = None,
-    saturation_adu: float | None = None,
-    min_flat: float = 0.05,
+    defects: NDArray[np.uint8] | None = None,
+    sections: Sections | None = None,
+    linearity: Linearity | None = None,
+    limits: PixelLimits | None = None,
     name: str = "frame",
 ) -> Calibrated:
-    """Take bias and dark off a frame and divide it by the flat.
+    """Take overscan, bias and dark off a frame and divide it by the flat.
 
     Parameters
     ----------
     raw_adu
         Pixels as read, shape (n_y, n_x).
-    bias, dark, flat
-        Masters of the same shape, the flat relative to its median; None is left out.
+    bias, dark, flat, defects
+        Masters of the shape of the trimmed area, the flat relative to its median, the defects
+        bits of `PixelMask`; None is left out.
     dark_is_bias_subtracted, dark_scale
         Whether the dark has had its bias taken off, and the exposure of the frame over that of
         the dark. See `pedestals`.
-    saturation_adu
-        Raw pixels at or above are SATURATED; None: no pixel is.
-    min_flat
-        Pixels whose flat is not above this are BAD and not divided.
+    sections
+        Light and overscan of the frame; None: all is light.
+    linearity
+        Correction of the light above the bias; light above its end is NONLINEAR.
+    limits
+        See `PixelLimits`.
     name
         The frame, for messages.
 
@@ -67,85 +137,223 @@ def calibrate(
     CalibrationError
         A master of another shape.
     """
-    for kind, master in (("bias", bias), ("dark", dark), ("flat", flat)):
-        check_shape(f"master {kind}", master, name, raw_adu.shape)
-    data = raw_adu.astype(np.float32)
-    mask = np.zeros(data.shape, np.uint8)
-    if saturation_adu is not None:
-        mask[raw_adu >= saturation_adu] = np.uint8(PixelMask.SATURATED)
-    for pedestal, factor in pedestals(
+    sections = sections or whole_frame(raw_adu.shape)
+    for kind, master in (("bias", bias), ("dark", dark), ("flat", flat), ("defects", defects)):
+        check_shape(f"master {kind}", master, name, sections.light.shape)
+    off = pedestals(
         bias, dark, dark_is_bias_subtracted=dark_is_bias_subtracted, dark_scale=dark_scale
-    ):
-        data -= pedestal if factor == 1 else np.float32(factor) * pedestal
-    if flat is not None:
-        is_lit = (flat > min_flat) & np.isfinite(flat)
-        np.divide(data, flat, out=data, where=is_lit)
-        mask[~is_lit] |= np.uint8(PixelMask.BAD)
-    mask[~np.isfinite(data)] |= np.uint8(PixelMask.BAD)
+    )
+    raw = native(raw_adu)
+    data, mask = _empty(sections)
+    calibrate_rows(
+        raw,
+        np.array(sections.light, np.int64),
+        *_levels(raw, sections),
+        *_three(off),
+        NO_IMAGE if flat is None else flat,
+        _defects(defects, has_dark=dark is not None),
+        *_table(linearity),
+        _numbers(limits),
+        data,
+        mask,
+    )
     return Calibrated(data, mask)
 
 
+def calibrate_with_variance(
+    raw_adu: NDArray[Any],
+    *,
+    noise: PixelNoise,
+    bias: MasterRows | None = None,
+    dark: MasterRows | None = None,
+    dark_is_bias_subtracted: bool = False,
+    dark_scale: float = 1.0,
+    flat: MasterRows | None = None,
+    defects: NDArray[np.uint8] | None = None,
+    sections: Sections | None = None,
+    linearity: Linearity | None = None,
+    limits: PixelLimits | None = None,
+    name: str = "frame",
+) -> CalibratedWithVariance:
+    """Calibrate a frame as `calibrate` does, and propagate the noise of all that goes in.
+
+    The variance of a raw pixel is that of its photons, light above the bias over the gain, and of
+    reading it. The variances of the masters are added as if independent, with the squares of their
+    factors; division by the flat adds the flat's relative variance times the squared value.
+
+    Parameters
+    ----------
+    noise
+        Of a pixel of this camera at this setting.
+    bias, dark, flat
+        Masters by rows: bands of them are held, whatever their size.
+
+    Returns
+    -------
+    Data and mask as of `calibrate`, and the variance in ADU^2; nan where the data are.
+
+    Raises
+    ------
+    CalibrationError
+        A master of another shape.
+    PixelError
+        The rows of a master cannot be read.
+    """
+    sections = sections or whole_frame(raw_adu.shape)
+    shape = sections.light.shape
+    masters = {"bias": bias, "dark": dark, "flat": flat}
+    for kind, master in masters.items():
+        for rows in () if master is None else (master.value, master.variance):
+            if rows is not None:
+                _check_size(f"master {kind}", rows.shape, name, shape)
+    check_shape("master defects", defects, name, shape)
+    off = pedestals(
+        bias, dark, dark_is_bias_subtracted=dark_is_bias_subtracted, dark_scale=dark_scale
+    )
+    raw = native(raw_adu)
+    row_level, column_level = _levels(raw, sections)
+    bad = _defects(defects, has_dark=dark is not None)
+    data, mask = _empty(sections)
+    variance = np.full_like(data, np.nan) if sections.is_trimmed else np.empty_like(data)
+    light = sections.light
+    room = np.empty((1, shape[1]), np.float32)
+    for start in range(0, shape[0], BAND_ROWS):
+        stop = min(start + BAND_ROWS, shape[0])
+        propagate_rows(
+            raw,
+            np.array([light[0] + start, light[0] + stop, *light[2:]], np.int64),
+            row_level[start:stop],
+            column_level,
+            *_band(off, start, stop),
+            *(_rows(rows, start, stop) for rows in _pair(flat)),
+            bad[start:stop],
+            *_table(linearity),
+            _numbers(limits),
+            np.array([noise.read_noise_adu**2, 1 / noise.gain_e_per_adu], np.float32),
+            room,
+            data,
+            variance,
+            mask,
+        )
+    return CalibratedWithVariance(data, variance, mask)
+
+
 def pedestals(
-    bias: Image | None,
-    dark: Image | None,
+    bias: Any,
+    dark: Any,
     *,
     dark_is_bias_subtracted: bool,
     dark_scale: float,
-) -> tuple[tuple[Image, float], ...]:
-    """Return the masters to take off a frame, each with its factor.
+) -> Pedestals:
+    """Return the masters (images, or rows) to take off a frame, each with its factor.
 
     A dark without bias is scaled and taken off after the bias. A dark that holds its bias, D, is
     B + s (D - B) at another exposure if there is a bias B; without one it is taken off as it is,
     because its bias matters more than the dark current it gets wrong.
     """
     if dark is None:
-        return () if bias is None else ((bias, 1.0),)
+        return Pedestals(() if bias is None else ((bias, 1.0),))
     if dark_is_bias_subtracted:
-        return ((dark, dark_scale),) if bias is None else ((bias, 1.0), (dark, dark_scale))
+        return Pedestals(() if bias is None else ((bias, 1.0),), ((dark, dark_scale),))
     if bias is None or dark_scale == 1:
-        return ((dark, 1.0),)
-    return ((bias, 1.0 - dark_scale), (dark, dark_scale))
+        return Pedestals(((dark, 1.0),))
+    return Pedestals(((bias, 1.0),), ((dark, dark_scale), (bias, -dark_scale)))
+
+
+def native(raw_adu: NDArray[Any]) -> NDArray[Any]:
+    """Return pixels as the kernels take them: 16 bit unsigned as they are, all else float32."""
+    kind = np.uint16 if raw_adu.dtype == np.uint16 else np.float32
+    return np.ascontiguousarray(raw_adu, kind)
 
 
 def check_shape(what: str, master: NDArray[Any] | None, name: str, shape: tuple[int, ...]) -> None:
-    """Refuse a master whose size is not that of the frame, naming both."""
-    if master is not None and master.shape != tuple(shape):
+    """Refuse a master whose size is not that of the frame's light, naming both."""
+    if master is not None:
+        _check_size(what, master.shape, name, shape)
+
+
+def _check_size(what: str, size: tuple[int, ...], name: str, shape: tuple[int, ...]) -> None:
+    if tuple(size) != tuple(shape):
         raise CalibrationError(
-            f"{name}: {shape[1]} x {shape[0]} pixels, but the {what} has {master.shape[1]} x "
-            f"{master.shape[0]}. Take calibration frames with the same binning and size."
+            f"{name}: {shape[1]} x {shape[0]} pixels, but the {what} has {size[1]} x "
+            f"{size[0]}. Take calibration frames with the same binning and size."
         )
 
 
-def estimate_saturation_adu(raw_adu: NDArray[Any]) -> float | None:
-    """Recognise the level at which a camera clips, from the pixels of one frame.
+def _empty(sections: Sections) -> tuple[Image, NDArray[np.uint8]]:
+    """Return room for data and mask; beyond the light it holds what is to be there."""
+    if not sections.is_trimmed:
+        return np.empty(sections.shape, np.float32), np.empty(sections.shape, np.uint8)
+    outside = np.uint8(PixelMask.OUTSIDE)
+    return np.full(sections.shape, np.nan, np.float32), np.full(sections.shape, outside)
 
-    Saturated pixels share exactly one value, and hardly any lie just below it: in the highest
-    hundredth of the range above the median (at least 3 ADU). The largest value of the frame is
-    taken as saturation if
 
-    - it is 2^n - 1, at least two pixels have it, and at least as many as lie just below; or
-    - at least ten pixels have it, and at least five times as many as lie just below.
+def _levels(raw: NDArray[Any], sections: Sections) -> tuple[Image, Image]:
+    """Return the overscan's levels by row and by column; one of them, or both, are empty."""
+    level = frame_overscan(raw, sections)
+    if level is None:
+        return NO_ROW, NO_ROW
+    flat_level = np.ascontiguousarray(level.reshape(-1))
+    return (flat_level, NO_ROW) if sections.is_by_row else (NO_ROW, flat_level)
 
-    None if nothing of the kind is seen, which does not say that nothing is saturated: wells
-    that fill below the converter's limit have no sharp edge.
-    """
-    if raw_adu.size == 0:
-        return None
-    top = raw_adu.max()
-    if not np.isfinite(top):  # nan or inf somewhere: only a frame with blank pixels pays for this
-        finite = raw_adu[np.isfinite(raw_adu)]
-        return estimate_saturation_adu(finite) if finite.size else None
-    top_adu = float(top)
-    if top_adu < 2**MIN_BIT - 1:
-        return None
-    is_converter_limit = top_adu in {2.0**n - 1 for n in range(MIN_BIT, MAX_BIT + 1)}
-    median_adu = float(np.median(raw_adu.ravel()[:: max(1, raw_adu.size // 100_000)]))
-    if median_adu == top_adu:
-        return top_adu if is_converter_limit else None
-    margin_adu = max(3.0, 0.01 * (top_adu - median_adu))
-    high = raw_adu[raw_adu >= top_adu - margin_adu]
-    n_top = int(np.count_nonzero(high == top))
-    n_below = high.size - n_top
-    if is_converter_limit and n_top >= 2 and n_top >= n_below:
-        return top_adu
-    return top_adu if n_top >= 10 and n_top >= 5 * n_below else None
+
+def _defects(defects: NDArray[np.uint8] | None, *, has_dark: bool) -> NDArray[np.uint8]:
+    """Return the bits of the defects; hot pixels that no dark is taken off are BAD, too."""
+    if defects is None:
+        return np.zeros((0, 0), np.uint8)
+    if has_dark:
+        return np.ascontiguousarray(defects, np.uint8)
+    is_hot = (defects & np.uint8(PixelMask.HOT)) != 0
+    return np.where(is_hot, defects | np.uint8(PixelMask.BAD), defects).astype(np.uint8)
+
+
+def _table(linearity: Linearity | None) -> tuple[Image, Image]:
+    return (NO_ROW, NO_ROW) if linearity is None else (linearity.level_adu, linearity.factor)
+
+
+def _numbers(limits: PixelLimits | None) -> Image:
+    limits = limits or PixelLimits()
+    tops = (limits.saturation_adu, limits.linearity_adu)
+    return np.array([*(np.inf if top is None else top for top in tops), limits.min_flat], "f4")
+
+
+def _three(off: Pedestals) -> tuple[Any, ...]:
+    """Pad the pedestals to three: images, their factors, and how many come before."""
+    images = [np.ascontiguousarray(image, np.float32) for image, _ in off.all]
+    factors = [factor for _, factor in off.all]
+    missing = 3 - len(images)
+    padded = np.array(factors + [0.0] * missing, np.float32)
+    return (*images, *[NO_IMAGE] * missing, padded, len(off.before))
+
+
+def _band(off: Pedestals, start: int, stop: int) -> tuple[Any, ...]:
+    """Read a band of the pedestals and their variances, padded to three of each."""
+    held: dict[int, tuple[Image, Image]] = {}
+    total: dict[int, float] = {}
+    for master, factor in off.all:
+        if id(master) not in held:
+            value, variance = (_rows(rows, start, stop) for rows in _pair(master))
+            held[id(master)] = value, variance
+        # a master that is taken off twice is no two independent ones
+        total[id(master)] = total.get(id(master), 0.0) + factor
+    images = [(held[id(master)][0], factor) for master, factor in off.all]
+    spread = [(held[key][1], total[key]) for key in held if held[key][1].size]
+    before = tuple(images[: len(off.before)])
+    values = _three(Pedestals(before, tuple(images[len(off.before) :])))
+    *variances, factors, _ = _three(Pedestals(tuple(spread)))
+    return (*values, *variances, factors)
+
+
+def _pair(master: MasterRows | None) -> tuple[RowReader | None, RowReader | None]:
+    return (None, None) if master is None else (master.value, master.variance)
+
+
+def _rows(reader: RowReader | None, start: int, stop: int) -> Image:
+    return NO_IMAGE if reader is None else np.ascontiguousarray(reader.rows(start, stop))
+
+
+def held_rows(image: Image, variance: Image | None = None) -> MasterRows:
+    """Return a master that is in memory as rows."""
+    return MasterRows(
+        ArrayRows(image, "master"), None if variance is None else ArrayRows(variance, "variance")
+    )

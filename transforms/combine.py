@@ -210,11 +210,16 @@ def _tuning(
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile with numba, cached on disk where there is a place to write."""
+    """Compile with numba, cached on disk where there is a place to write.
+
+    Division by zero gives inf or nan, as in numpy: the check that Python makes would keep loops
+    from being turned into vector instructions.
+    """
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
-        return numba.njit(cache=True, nogil=True)(function)
+        return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package nor the home folder can be written
-        return numba.njit(nogil=True)(function)
+        return numba.njit(**options)(function)
 
 
 @compiled
@@ -231,7 +236,7 @@ def _combine_values(cube, network, tuning, mean, variance, n_used):  # noqa: PLR
         n_missing = _load(cube, start, chunk)
         stop = start + size
         if n_missing == 0:
-            _sort_columns(chunk, network)
+            sort_columns(chunk, network)
             _combine_sorted(
                 chunk, tuning, mean[start:stop], variance[start:stop], n_used[start:stop]
             )
@@ -266,7 +271,8 @@ def _load(cube, start, chunk):
 
 
 @compiled
-def _sort_columns(chunk, network):
+def sort_columns(chunk, network):
+    """Sort each column of a chunk (n_value, n_column) in place, by a sorting network."""
     for k in range(network.shape[0]):
         low = chunk[network[k, 0]]
         high = chunk[network[k, 1]]
@@ -278,14 +284,15 @@ def _sort_columns(chunk, network):
 
 
 @compiled
-def _median_sorted(chunk, centre):
+def median_sorted(chunk, centre):
+    """Write the median of each sorted column into `centre`."""
     n = chunk.shape[0]
     for c in range(chunk.shape[1]):
         centre[c] = np.float32(0.5) * (chunk[(n - 1) // 2, c] + chunk[n // 2, c])
 
 
 @compiled
-def _mad_sorted(chunk, centre, mad):
+def mad_sorted(chunk, centre, mad):
     """Median absolute deviation of sorted columns.
 
     The k values nearest to the centre stand next to each other in the sorted column, so the k-th
@@ -320,7 +327,7 @@ def _combine_sorted(chunk, tuning, mean, variance, n_used):
     code, low_sigma, high_sigma, read_variance, inverse_gain, zero, of_median = tuning
     centre = np.empty(width, np.float32)
     floor = np.empty(width, np.float32)
-    _median_sorted(chunk, centre)
+    median_sorted(chunk, centre)
     for c in range(width):
         photons = centre[c] - zero
         floor[c] = read_variance + inverse_gain * (photons if photons > 0 else np.float32(0))
@@ -328,7 +335,7 @@ def _combine_sorted(chunk, tuning, mean, variance, n_used):
     highest = np.full(width, np.inf, np.float32)
     if code == 2:
         deviation = np.empty(width, np.float32)
-        _mad_sorted(chunk, centre, deviation)
+        mad_sorted(chunk, centre, deviation)
         for c in range(width):
             scale = max(MAD_TO_SIGMA * deviation[c], np.sqrt(floor[c]))
             lowest[c] = -low_sigma * scale

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..errors import CalibrationError
-from .calibrate import check_shape, pedestals
+from ..errors import CalibrationError, PixelError
+from .calibrate import Pedestals, check_shape, pedestals
 from .combine import (
     MEMORY_BYTE,
     Combined,
@@ -19,11 +19,14 @@ from .combine import (
     common_shape,
     variance_factor,
 )
+from .linearity import Linearity
+from .overscan import Sections, whole_frame
 from .pixels import Image, RowReader
 from .samples import (
     CorrectedRows,
     FlatLimits,
     Survey,
+    corrected_rows,
     frame_noise,
     survey_flats,
     survey_frames,
@@ -75,6 +78,8 @@ def build_master(
     dark: Image | None = None,
     dark_exposure_s: float | None = None,
     dark_is_bias_subtracted: bool = False,
+    sections: Sequence[Sections | None] | None = None,
+    linearity: Linearity | None = None,
     gain_e_per_adu: float | None = None,
     saturation_adu: float | None = None,
     limits: FlatLimits | None = None,
@@ -92,10 +97,14 @@ def build_master(
     Parameters
     ----------
     readers, exposures_s
-        Frames of one shape (n_y, n_x) and their exposure times.
+        Frames and their exposure times. Their light has one shape (n_y, n_x), the master's.
     bias, dark, dark_exposure_s, dark_is_bias_subtracted
         Masters to take off, shape (n_y, n_x), as `calibrate.pedestals` says. Where an exposure is
         not known, the dark is not scaled.
+    sections
+        Light and overscan of each frame; None: all is light.
+    linearity
+        Correction of flats.
     gain_e_per_adu, saturation_adu
         Of the camera, if known. Without a gain, clipping assumes the noise measured between the
         frames; without a saturation it is looked for in each flat.
@@ -105,21 +114,25 @@ def build_master(
     CalibrationError
         No frame is left, or frames or masters of different shapes.
     """
-    shape = common_shape(readers)
-    for name, master in (("bias", bias), ("dark", dark)):
-        check_shape(f"master {name}", master, readers[0].name, shape)
     frames = [
-        CorrectedRows(
+        _corrected(
             reader,
+            one,
             pedestals(
                 None if kind == "bias" else bias,
                 dark if kind == "flat" else None,
                 dark_is_bias_subtracted=dark_is_bias_subtracted,
                 dark_scale=exposure_s / dark_exposure_s if exposure_s and dark_exposure_s else 1.0,
             ),
+            linearity if kind == "flat" else None,
         )
-        for reader, exposure_s in zip(readers, exposures_s, strict=True)
+        for reader, exposure_s, one in zip(
+            readers, exposures_s, sections or [None] * len(readers), strict=True
+        )
     ]
+    shape = common_shape(frames)
+    for name, master in (("bias", bias), ("dark", dark)):
+        check_shape(f"master {name}", master, readers[0].name, shape)
     if kind == "flat":
         surveys = survey_flats(frames, saturation_adu=saturation_adu, limits=limits or FlatLimits())
         frames = [
@@ -209,6 +222,16 @@ def _cluster(value: pl.Expr, relative: float, absolute: float, *, over: list[str
         return pl.Series([ids.get(v) for v in values], dtype=pl.Int32)
 
     return value.map_batches(number, return_dtype=pl.Int32).over(over)
+
+
+def _corrected(
+    reader: RowReader, sections: Sections | None, off: Pedestals, linearity: Linearity | None
+) -> CorrectedRows:
+    """Prepare a frame; one whose overscan cannot be read is found unreadable by its survey."""
+    try:
+        return corrected_rows(reader, sections, off, linearity)
+    except PixelError:
+        return CorrectedRows(reader, sections or whole_frame(reader.shape), off, linearity)
 
 
 def _expected_noise(

@@ -12,8 +12,8 @@ from scipy.special import chndtr
 from ..errors import PhotometryError
 from .apertures import annulus_skies, circle_sums, peaks
 from .background import float_image
-from .calibrate import PixelMask
 from .flags import Flag
+from .mask import PixelMask
 from .shapes import SIGMA_PER_FWHM, forced_shapes
 
 MIN_SKY_SHARE = 1 / 3

@@ -40,6 +40,24 @@ class RowReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ArrayRows:
+    """An image in memory, shape (n_y, n_x), as a reader of its rows."""
+
+    image: NDArray[Any]
+    name: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the image, (n_y, n_x)."""
+        n_y, n_x = self.image.shape
+        return n_y, n_x
+
+    def rows(self, start: int, stop: int) -> Image:
+        """Return rows start <= y < stop as float32, shape (stop - start, n_x)."""
+        return self.image[start:stop].astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Where the pixels of an HDU lie in the unzipped file, and how numbers are made of them."""
 

@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PixelError
-from .calibrate import estimate_saturation_adu
+from .calibrate import Pedestals
+from .linearity import Linearity, linearised
+from .overscan import Sections, overscan_level, strip_of, whole_frame
 from .pixels import Image, RowReader
+from .saturation import estimate_saturation_adu
 
 SAMPLE_BLOCK = 16  # blocks of rows, evenly spaced, that stand for a frame
 SAMPLE_PIX = 500_000
@@ -27,11 +30,17 @@ class FlatLimits:
 
 @dataclass(frozen=True, slots=True)
 class CorrectedRows:
-    """Rows of a frame with pedestals taken off, divided by a level. A reader like any other."""
+    """Rows of a frame's light: overscan and pedestals off, linearised, divided by a level.
+
+    A reader like any other, of the shape of the trimmed frame.
+    """
 
     reader: RowReader
-    pedestals: tuple[tuple[Image, float], ...] = ()
+    sections: Sections
+    pedestals: Pedestals
+    linearity: Linearity | None = None
     level_adu: float = 1.0
+    column_level: Image | None = None
 
     @property
     def name(self) -> str:
@@ -40,19 +49,61 @@ class CorrectedRows:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Shape of the frame behind it."""
-        return self.reader.shape
+        """Shape of the frame's light."""
+        return self.sections.light.shape
 
     def rows(self, start: int, stop: int) -> Image:
-        """Return rows start <= y < stop, corrected."""
-        return self.correct(self.reader.rows(start, stop), slice(start, stop))
+        """Return rows start <= y < stop of the light, corrected."""
+        return self.correct(self.whole_rows(start, stop), slice(start, stop))
 
-    def correct(self, raw: Image, where: slice | NDArray[np.intp]) -> Image:
-        """Correct rows that were read before."""
-        values = raw
-        for pedestal, factor in self.pedestals:
+    def whole_rows(self, start: int, stop: int) -> Image:
+        """Return rows of the light as read, overscan beside them included."""
+        first = self.sections.light.first_y
+        return self.reader.rows(first + start, first + stop)
+
+    def light(self, whole: Image) -> Image:
+        """Cut the light out of whole rows."""
+        return whole[:, self.sections.light.slices[1]]
+
+    def correct(self, whole: Image, where: slice | NDArray[np.intp]) -> Image:
+        """Correct whole rows that were read before."""
+        values = self.light(whole)
+        if (level := self._overscan(whole)) is not None:
+            values = values - level
+        for pedestal, factor in self.pedestals.before:
+            values = values - np.float32(factor) * pedestal[where]
+        values = linearised(values, self.linearity)
+        for pedestal, factor in self.pedestals.after:
             values = values - np.float32(factor) * pedestal[where]
         return values / np.float32(self.level_adu) if self.level_adu != 1 else values
+
+    def _overscan(self, whole: Image) -> Image | None:
+        overscan = self.sections.overscan
+        if overscan is None or not self.sections.is_by_row:
+            return self.column_level
+        return overscan_level(whole[:, overscan.slices[1]], is_by_row=True)
+
+
+def corrected_rows(
+    reader: RowReader,
+    sections: Sections | None,
+    off: Pedestals,
+    linearity: Linearity | None = None,
+) -> CorrectedRows:
+    """Prepare a frame for correction; an overscan above or below the light is read at once.
+
+    Raises
+    ------
+    PixelError
+        That overscan cannot be read.
+    """
+    sections = sections or whole_frame(reader.shape)
+    column_level = None
+    if sections.overscan is not None and not sections.is_by_row:
+        strip = strip_of(sections)
+        whole = reader.rows(strip.first_y, strip.last_y)
+        column_level = overscan_level(whole[:, strip.slices[1]], is_by_row=False)
+    return CorrectedRows(reader, sections, off, linearity, column_level=column_level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +215,12 @@ def _sample(frame: CorrectedRows) -> Sample:
     n_block = min(SAMPLE_BLOCK, n_y)
     height = max(1, min(n_y // n_block, SAMPLE_PIX // (n_block * n_x)))
     starts = np.linspace(0, n_y - height, n_block).astype(int)
-    raw = np.concatenate([frame.reader.rows(int(y), int(y) + height) for y in starts])
-    net = frame.correct(raw, (starts[:, None] + np.arange(height)).ravel())
+    whole = np.concatenate([frame.whole_rows(int(y), int(y) + height) for y in starts])
+    net = frame.correct(whole, (starts[:, None] + np.arange(height)).ravel())
     finite = net[np.isfinite(net)]
-    return Sample(raw, net, float(np.median(finite)) if finite.size else float("nan"))
+    return Sample(
+        frame.light(whole), net, float(np.median(finite)) if finite.size else float("nan")
+    )
 
 
 def _noise(sample: Sample, previous: Sample | None, *, is_relative: bool) -> float:

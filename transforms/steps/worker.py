@@ -23,7 +23,7 @@ from ..astrometry import (
     wcs_row,
 )
 from ..background import Background, mesh_background
-from ..calibrate import calibrate, estimate_saturation_adu
+from ..calibrate import PixelLimits, calibrate
 from ..detection import detect, frame_quality, whole_stars
 from ..flags import Flag
 from ..header_wcs import trusted_wcs
@@ -36,6 +36,7 @@ from ..registration import (
     registration_from_map,
     registration_row,
 )
+from ..saturation import estimate_saturation_adu
 from ..starmatch import match_stars
 from .masters import read_master
 
@@ -200,7 +201,7 @@ def _see(task: LightTask) -> Seen:
         flat=_master(task.flat),
         dark_is_bias_subtracted=task.dark_is_bias_subtracted,
         dark_scale=task.calibration["dark_scale"] or 1.0,
-        saturation_adu=saturation_adu,
+        limits=PixelLimits(saturation_adu),
         name=str(task.path),
     )
     data, mask = calibrated.data_adu, calibrated.mask
