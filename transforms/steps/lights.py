@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import polars as pl
@@ -68,7 +68,11 @@ def measure_lights(run: Run, *, jobs: int, progress, say: Callable[[str], None])
 
 
 def light_tasks(
-    warehouse: Warehouse, pending: pl.DataFrame, *, parts: Path | None = None
+    warehouse: Warehouse,
+    pending: pl.DataFrame,
+    *,
+    parts: Path | None = None,
+    choice: Literal["calibration_choice", "calibration"] = "calibration_choice",
 ) -> list[LightTask]:
     """Prepare tasks for light frames, in the order given.
 
@@ -78,12 +82,12 @@ def light_tasks(
         frame_id, field_id, recipe.
     parts
         Where workers leave their rows; None: frames are only looked at, without their field.
+    choice
+        Where the masters are named: those to be used now, or those a frame was measured with.
     """
     with warehouse.reading() as con:
         con.register("wanted", pending.with_row_index("place"))
-        frames = con.sql(
-            "from wanted join frame using (frame_id) join calibration_choice using (frame_id)"
-        )
+        frames = con.sql(f"from wanted join frame using (frame_id) join {choice} using (frame_id)")
         rows = frames.order("place").pl().to_dicts()
         masters = {row["master_id"]: row for row in con.table("master").pl().to_dicts()}
         saturation = dict(con.table("camera").project("camera_id, saturation_adu").fetchall())

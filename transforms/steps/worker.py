@@ -107,13 +107,22 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A frame in memory: raw and calibrated pixels, mask (bits of `Flag`), sky, stars."""
+class Reduced:
+    """A frame in memory: raw and calibrated pixels, mask (bits of `PixelMask`), sky."""
 
     raw: NDArray[Any]
     data_adu: NDArray[np.float32]
     mask: NDArray[np.uint8]
     background: Background
+    saturation_adu: float | None
+    saturation_source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A frame in memory, its stars and its quality."""
+
+    frame: Reduced
     stars: pl.DataFrame
     quality: pl.DataFrame
 
@@ -188,7 +197,14 @@ def read_field_stars(path: Path) -> pl.DataFrame:
     return pl.read_parquet(path)
 
 
-def _see(task: LightTask) -> Seen:
+def reduce_light(task: LightTask) -> Reduced:
+    """Read a frame, calibrate it with its masters and measure its sky.
+
+    Raises
+    ------
+    FrameError
+        The frame cannot be read or calibrated, or a master is gone.
+    """
     raw = read_pixels(task.path, task.hdu_index, shape=task.shape)
     saturation_adu, source = task.saturation_adu, "configuration"
     if saturation_adu is None:
@@ -205,23 +221,28 @@ def _see(task: LightTask) -> Seen:
         name=str(task.path),
     )
     data, mask = calibrated.data_adu, calibrated.mask
+    background = mesh_background(data, mask=mask, mesh_pix=task.config.detection.mesh_pix)
+    return Reduced(raw, data, mask, background, saturation_adu, source)
+
+
+def _see(task: LightTask) -> Seen:
+    frame = reduce_light(task)
     settings = task.config.detection
-    background = mesh_background(data, mask=mask, mesh_pix=settings.mesh_pix)
     stars = detect(
-        data,
-        background=background,
-        mask=mask,
+        frame.data_adu,
+        background=frame.background,
+        mask=frame.mask,
         threshold_sigma=settings.threshold_sigma,
     ).head(settings.max_source)
     quality = frame_quality(
         stars,
-        background,
-        mask=mask,
-        saturation_adu=saturation_adu,
-        saturation_source=source,
+        frame.background,
+        mask=frame.mask,
+        saturation_adu=frame.saturation_adu,
+        saturation_source=frame.saturation_source,
         flags=int(calibration_flags(task.calibration)),
     )
-    return Seen(raw, data, mask, background, stars, quality)
+    return Seen(frame, stars, quality)
 
 
 def calibration_flags(calibration: dict[str, Any]) -> Flag:
@@ -300,7 +321,7 @@ def _photometry(
     )
     x, y = apply_registration(registration, field_stars["x_pix"], field_stars["y_pix"])
     return forced_photometry(
-        seen.data_adu,
+        seen.frame.data_adu,
         field_stars.select("source_id", "flux_adu").with_columns(
             x_pix=pl.Series(x), y_pix=pl.Series(y)
         ),
@@ -308,8 +329,8 @@ def _photometry(
         annulus_inner_pix=inner_pix,
         annulus_outer_pix=outer_pix,
         fwhm_pix=fwhm_pix,
-        mask=seen.mask,
-        raw=seen.raw,
+        mask=seen.frame.mask,
+        raw=seen.frame.raw,
     )
 
 
