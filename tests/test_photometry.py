@@ -8,8 +8,8 @@ from scipy.special import erf
 
 from starmuster.errors import PhotometryError
 from starmuster.transforms.apertures import annulus_skies, circle_sums, pixel_overlap
-from starmuster.transforms.calibrate import PixelMask
 from starmuster.transforms.flags import Flag
+from starmuster.transforms.mask import PixelMask
 from starmuster.transforms.photometry import (
     APERTURE_FLUX_SCHEMA,
     MEASUREMENT_SCHEMA,
@@ -294,3 +294,37 @@ def test_radii_that_make_no_sense_are_refused():
             measure(image, [5.0], [5.0], **options)
     with pytest.raises(PhotometryError, match="positive radii"):
         forced_photometry(image, sources([5.0], [5.0]), apertures={1: -2.0}, **ANNULUS)
+
+
+@pytest.mark.parametrize(
+    ("bit", "flag", "is_counted"),
+    [
+        (PixelMask.SATURATED, Flag.SATURATED, True),
+        (PixelMask.NONLINEAR, Flag.NONLINEAR, True),
+        (PixelMask.HOT, Flag.HOT_PIXEL, True),
+        (PixelMask.COLD, Flag.BAD_PIXEL, True),
+        (PixelMask.DEAD, Flag.BAD_PIXEL, False),
+        (PixelMask.BAD, Flag.BAD_PIXEL, False),
+        (PixelMask.COSMIC_RAY, Flag.COSMIC_RAY, False),
+        (PixelMask.OUTSIDE, Flag.OFF_FRAME, False),
+    ],
+)
+def test_each_bit_of_the_mask_is_told_as_a_flag_and_the_unusable_add_no_light(
+    bit, flag, is_counted
+):
+    image = np.full((60, 60), 100.0, np.float32)
+    mask = np.zeros(image.shape, np.uint8)
+    mask[30, 31] = bit
+    sources = pl.DataFrame({"source_id": [1], "x_pix": [30.0], "y_pix": [30.0], "flux_adu": [1.0]})
+    seen = forced_photometry(
+        image,
+        sources,
+        apertures={1: 4.0},
+        annulus_inner_pix=8.0,
+        annulus_outer_pix=14.0,
+        fwhm_pix=3.0,
+        mask=mask,
+    )
+    row = seen.aperture_flux.row(0, named=True)
+    assert row["flags"] == flag
+    assert row["n_pix"] == pytest.approx(np.pi * 16 - (not is_counted), rel=1e-6)

@@ -5,6 +5,9 @@ from math import asin, pi, sqrt
 import numpy as np
 from numba import njit
 
+from .mask import PixelMask
+
+BAD_BIT = PixelMask.BAD.value
 CLIP_SIGMA = 3.0
 # standard deviation of Gaussian noise clipped at 3 of its own sigmas until it stays
 CLIPPED_SIGMA = 0.9848
@@ -52,7 +55,7 @@ def pixel_overlap(dx, dy, r):
 
 
 @njit(cache=True, nogil=True)
-def circle_sums(image, bits, bad_bit, x, y, radius):  # noqa: PLR0917
+def circle_sums(image, bits, bad_bits, x, y, radius):  # noqa: PLR0917
     """Sum good pixels in circles, with exact overlap.
 
     Parameters
@@ -61,13 +64,15 @@ def circle_sums(image, bits, bad_bit, x, y, radius):  # noqa: PLR0917
         Shape (n_y, n_x); nan counts as bad.
     bits
         Mask bits of the same shape, or shape (0, 0) for none.
+    bad_bits
+        Bits of pixels that are left out.
     x, y, radius
         Centres, shape (n,), and radii, shape (n_radius,), pixels.
 
     Returns
     -------
-    Sum and area of good pixels, area of bad pixels, all bits met (bad_bit for nan), each of
-    shape (n, n_radius).
+    Sum and area of good pixels, area of bad pixels, all bits met (BAD for nan without a reason),
+    each of shape (n, n_radius).
     """
     n_y, n_x = image.shape
     n, n_radius = x.size, radius.size
@@ -81,14 +86,14 @@ def circle_sums(image, bits, bad_bit, x, y, radius):  # noqa: PLR0917
             for i in range(max(0, int(np.ceil(x[k] - reach))), min(n_x, int(x[k] + reach) + 1)):
                 value = image[j, i]
                 bit = np.int32(bits[j, i]) if has_bits else np.int32(0)
-                if not np.isfinite(value):
-                    bit |= bad_bit
+                if not (np.isfinite(value) or bit & bad_bits):
+                    bit |= BAD_BIT
                 for m in range(n_radius):
                     share = pixel_overlap(i - x[k], j - y[k], radius[m])
                     if share <= 0.0:
                         continue
                     met[k, m] |= bit
-                    if bit & bad_bit:
+                    if bit & bad_bits:
                         lost[k, m] += share
                     else:
                         total[k, m] += share * value

@@ -7,7 +7,7 @@ import sep
 from numpy.typing import NDArray
 
 from ..errors import PhotometryError
-from .mask import PixelMask
+from .mask import UNUSABLE, PixelMask
 
 MIN_GOOD_PIXELS = 16
 CROWDED_SHARE = 0.03  # of pixels 3 sigma above the sky; Gaussian noise alone has 0.0013
@@ -44,7 +44,7 @@ def bad_pixels(image: NDArray, mask: NDArray | None) -> NDArray[np.bool_]:
     Parameters
     ----------
     mask
-        Boolean (true is bad), or bits of `PixelMask`: then BAD is bad, SATURATED is not.
+        Boolean (true is bad), or bits of `PixelMask`: then the UNUSABLE are bad, others not.
     """
     bad = ~np.isfinite(image)
     if mask is None:
@@ -54,7 +54,7 @@ def bad_pixels(image: NDArray, mask: NDArray | None) -> NDArray[np.bool_]:
             f"mask of shape {mask.shape} for an image of shape {image.shape}: "
             "pass the mask that belongs to this image."
         )
-    return bad | (mask if mask.dtype == bool else (mask & PixelMask.BAD.value) != 0)
+    return bad | (mask if mask.dtype == bool else (mask & UNUSABLE.value) != 0)
 
 
 def saturated_pixels(mask: NDArray | None) -> NDArray[np.bool_] | None:

@@ -18,6 +18,9 @@ class Flag(IntFlag):
     SCALED_DARK = 1 << 8
     CROWDED_SKY = 1 << 9
     UNVERIFIED_WCS = 1 << 10
+    HOT_PIXEL = 1 << 11
+    NONLINEAR = 1 << 12
+    COSMIC_RAY = 1 << 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +43,7 @@ MEANINGS: dict[Flag, Meaning] = {
     Flag.SCALED_DARK: Meaning("the dark was scaled from another exposure time", False),
     Flag.CROWDED_SKY: Meaning("less than a third of the annulus was left as sky", False),
     Flag.UNVERIFIED_WCS: Meaning("placed by the header's WCS, which no stars confirmed", False),
+    Flag.HOT_PIXEL: Meaning("a pixel of the aperture has a high dark current, taken off", False),
+    Flag.NONLINEAR: Meaning("a pixel of the aperture is beyond where the camera is linear", True),
+    Flag.COSMIC_RAY: Meaning("a pixel of the aperture is masked as hit by a cosmic ray", True),
 }

@@ -13,13 +13,21 @@ from ..errors import PhotometryError
 from .apertures import annulus_skies, circle_sums, peaks
 from .background import float_image
 from .flags import Flag
-from .mask import PixelMask
+from .mask import NOT_SKY, UNUSABLE, PixelMask
 from .shapes import SIGMA_PER_FWHM, forced_shapes
 
 MIN_SKY_SHARE = 1 / 3
 MIN_SIGNAL_TO_NOISE_FOR_FWHM = 10.0
 REACH_SIGMA = 5.5  # of a neighbour's light beyond an aperture's edge
-NOT_SKY = PixelMask.BAD.value | PixelMask.SATURATED.value
+# what the mask says of a pixel of the aperture, as a flag; the light of the others is counted
+FLAG_OF = {
+    PixelMask.SATURATED: Flag.SATURATED,
+    PixelMask.BAD | PixelMask.COLD | PixelMask.DEAD: Flag.BAD_PIXEL,
+    PixelMask.NONLINEAR: Flag.NONLINEAR,
+    PixelMask.HOT: Flag.HOT_PIXEL,
+    PixelMask.COSMIC_RAY: Flag.COSMIC_RAY,
+    PixelMask.OUTSIDE: Flag.OFF_FRAME,
+}
 NO_BITS = np.zeros((0, 0), dtype=np.uint8)
 MEASUREMENT_SCHEMA = {
     "source_id": pl.Int32,
@@ -99,8 +107,8 @@ def forced_photometry(
 
     Returns
     -------
-    `Photometry`. In `measurement`, flags are EDGE, CROWDED_SKY, and SATURATED or BAD_PIXEL if
-    the smallest aperture is; in `aperture_flux` SATURATED, BAD_PIXEL, OFF_FRAME, BLENDED. A flux
+    `Photometry`. In `measurement`, flags are EDGE, CROWDED_SKY, and those that the mask gives
+    the smallest aperture; in `aperture_flux` what its mask gives, OFF_FRAME and BLENDED. A flux
     without sky or without any good pixel is null.
 
     Raises
@@ -121,14 +129,15 @@ def forced_photometry(
     x, y, stars = x[inside], y[inside], sources.filter(pl.Series(inside))
 
     level, scatter, n_sky, n_annulus = annulus_skies(
-        pixels, bits, NOT_SKY, x, y, annulus_inner_pix, annulus_outer_pix
+        pixels, bits, NOT_SKY.value, x, y, annulus_inner_pix, annulus_outer_pix
     )
-    total, area, lost, met = circle_sums(pixels, bits, PixelMask.BAD.value, x, y, radius)
+    total, area, lost, met = circle_sums(pixels, bits, UNUSABLE.value, x, y, radius)
     net = total - level[:, None] * area
     net[area <= 0] = np.nan
     missing = np.pi * radius**2 - area - lost
-    pixel_flags = np.where(met & PixelMask.BAD, Flag.BAD_PIXEL.value, 0)
-    pixel_flags |= np.where(met & PixelMask.SATURATED, Flag.SATURATED.value, 0)
+    pixel_flags = np.zeros(met.shape, np.int64)
+    for bits_of_pixel, flag in FLAG_OF.items():
+        pixel_flags |= np.where(met & bits_of_pixel.value, flag.value, 0)
     aperture_flags = pixel_flags | np.where(missing > 1e-6 * radius**2, Flag.OFF_FRAME.value, 0)
     aperture_flags |= np.where(blend > blend_limit, Flag.BLENDED.value, 0)
 
