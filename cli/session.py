@@ -1,11 +1,13 @@
 """What every command shares: the options of the session, and where its output goes."""
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,18 +144,36 @@ def _plain_progress(total: int, doing: str):
 def plain_rows(rows: "pl.DataFrame") -> list[dict[str, Any]]:
     """Return rows as JSON objects; what is not a number becomes null."""
     import polars as pl
+    import polars.selectors as cs
 
-    floats = [name for name, dtype in rows.schema.items() if dtype.is_float()]
-    return rows.with_columns(
-        pl.when(pl.col(floats).is_finite()).then(pl.col(floats)) if floats else []
-    ).to_dicts()
+    # DuckDB's `sum` of integers is a decimal without digits, its `0.5` one with.
+    rows = rows.with_columns(
+        pl.col(name).cast(pl.Float64 if dtype.scale else pl.Int128)
+        for name, dtype in rows.schema.items()
+        if isinstance(dtype, pl.Decimal)
+    )
+    floats = cs.expand_selector(rows, cs.float())
+    rows = rows.with_columns(pl.when(pl.col(name).is_finite()).then(name) for name in floats)
+    nested = cs.expand_selector(rows, cs.nested())
+    return [
+        row | {name: _finite(row[name]) for name in nested} for row in rows.iter_rows(named=True)
+    ]
+
+
+def _finite(value: Any) -> Any:
+    """Put null for what is not a number, to the bottom of lists and structs."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, (datetime, date)):
         return value.isoformat()
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, Decimal):
+        return float(value)
     if hasattr(value, "item"):
         return value.item()
     if isinstance(value, Sequence | set | frozenset):
@@ -167,11 +187,17 @@ def _shown(value: Any, column: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        if column.endswith("_deg"):
-            return f"{value:.5f}"
-        return f"{value:.7f}".rstrip("0").rstrip(".") if abs(value) > 1e5 else f"{value:.6g}"
+        return _shown_number(value, column)
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     if isinstance(value, list):
         return ", ".join(_shown(item) for item in value)
     return str(value)
+
+
+def _shown_number(value: float, column: str) -> str:
+    if column.endswith("_deg"):
+        return f"{value:.5f}"
+    if {"jd", "bjd", "hjd", "mjd"} & set(column.split("_")):
+        return f"{value:.6f}"
+    return f"{value:.1f}" if 1e5 < abs(value) < 1e12 else f"{value:.6g}"
