@@ -72,17 +72,26 @@ def ingest(
     return 1 if counts.n_failed or work["frames_not_measured"] else 0
 
 
-def run(*, jobs: Annotated[int | None, Parameter(name=["--jobs", "-j"])] = None) -> int:
+def run(
+    *,
+    jobs: Annotated[int | None, Parameter(name=["--jobs", "-j"])] = None,
+    retry: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
     """Work on everything that is pending, without looking for new frames.
 
     Parameters
     ----------
     jobs
         Worker processes; else one a core.
+    retry
+        Try frames again that failed, for instance because their files were away.
     """
     start = time.monotonic()
     warehouse = SESSION.warehouse()
     with open_run(warehouse) as current:
+        if retry:
+            failed = warehouse.query("failed_frames")["frame_id"].to_list()
+            current.store("retry", {}, replaces={"product": failed})
         work = _work(current, jobs)
     _summarise(warehouse, {**work, "seconds": round(time.monotonic() - start, 3)})
     return 1 if work["frames_not_measured"] else 0

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import duckdb
 import polars as pl
 
-from ...errors import FrameError, StarmusterError
+from ...errors import FrameError, StarmusterError, WarehouseError
 from ...warehouse import packages
 from ...warehouse.config import Photometry
 from ...warehouse.packages import table_schemas
@@ -178,6 +178,8 @@ def _seal(run: Run, outcomes: list[Outcome], *, say: Callable[[str], None]) -> C
                 tables[name].append(rows)
             continue
         error = outcome.error
+        if isinstance(error, WarehouseError):
+            raise error  # a full disk is no fault of the frame
         if not isinstance(error, StarmusterError):
             if not isinstance(error, (OSError, ValueError, ArithmeticError, MemoryError)):
                 raise error
