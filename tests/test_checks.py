@@ -72,6 +72,14 @@ SOUND: dict[str, list[dict[str, Any]]] = {
     "reference_match": [
         {"field_id": 9, "source_id": 5, "catalogue_name": "a", "reference_star_id": 1}
     ],
+    "stack": [
+        {"stack_id": 1, "field_id": 9, "band": "r", "night": None, "n_frame": 1},
+        {"stack_id": 2, "field_id": 9, "band": "r", "night": NIGHT, "n_frame": 0},
+    ],
+    "stack_frame": [
+        {"stack_id": 1, "frame_id": 1, "is_used": True},
+        {"stack_id": 1, "frame_id": 2, "is_used": False},
+    ],
 }
 # Check -> statements, each of which alone must be found.
 FAULTS: dict[str, list[str]] = {
@@ -131,6 +139,11 @@ FAULTS: dict[str, list[str]] = {
     "registration_is_of_its_field": [
         "update registration set field_id = 10",
         "delete from field_frame",
+    ],
+    "stack_frame_is_known": [
+        "update stack_frame set frame_id = 77 where frame_id = 2",
+        "delete from stack where stack_id = 1",
+        "update stack set n_frame = 2 where stack_id = 1",
     ],
     "source_has_field": [
         "delete from field where field_id = 9",

@@ -62,6 +62,8 @@ REPLACE_KEY: dict[str, str] = {
     "setting": "setting_name",
     "site": "site_id",
     "source": "source_id",
+    "stack": "stack_id",
+    "stack_frame": "stack_id",
     "transfer_point": "camera_id",
     "transit_fit": "transit_fit_id",
     "vantage": "frame_id",
