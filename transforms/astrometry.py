@@ -139,17 +139,12 @@ def carried_wcs(
     """Carry the WCS of a field over to a frame that was laid on it by stars.
 
     A grid of frame pixels goes through the registration to the field, through the field's WCS
-    to the sky, and into the tangent plane at the frame's centre; the linear part becomes the CD
-    matrix, the rest SIP, both by one linear fit.
+    to the sky, and a WCS is fitted to what comes out.
 
     Raises
     ------
     RegistrationError
         If the frame's centre has no place in the field's WCS.
-
-    References
-    ----------
-    Shupe et al. 2005, ASP Conf. 347, 491.
     """
     x0, y0 = (n_x_pix - 1) / 2, (n_y_pix - 1) / 2
     x, y = np.meshgrid(np.linspace(0, n_x_pix - 1, 12), np.linspace(0, n_y_pix - 1, 12))
@@ -161,29 +156,68 @@ def carried_wcs(
             "Solve the frame itself."
         )
     good = np.isfinite(ra) & np.isfinite(dec)
-    plane = np.column_stack(_tangent_plane(ra[good], dec[good], ra[-1], dec[-1]))
-    u, v = x[good] - x0, y[good] - y0
-    exponents = [(i, j) for i in range(sip_order + 1) for j in range(sip_order + 1 - i) if i + j]
+    return fitted_wcs(
+        (x[good], y[good]),
+        (ra[good], dec[good]),
+        n_x_pix,
+        n_y_pix,
+        centre_deg=(float(ra[-1]), float(dec[-1])),
+        sip_order=sip_order,
+    )
+
+
+def fitted_wcs(
+    pixels: tuple[ArrayLike, ArrayLike],
+    sky_deg: tuple[ArrayLike, ArrayLike],
+    n_x_pix: int,
+    n_y_pix: int,
+    *,
+    centre_deg: tuple[float, float],
+    sip_order: int,
+) -> WCS:
+    """Fit a tangential WCS to places in a frame and on the sky.
+
+    The linear part becomes the CD matrix, the rest SIP, both by one linear fit.
+
+    Parameters
+    ----------
+    pixels, sky_deg
+        x and y, 0-based, and RA and Dec of the same places, each of shape (n,).
+    centre_deg
+        RA and Dec of the frame's centre, where the plane touches the sky.
+    sip_order
+        Order of the distortion; 1: none.
+
+    References
+    ----------
+    Shupe et al. 2005, ASP Conf. 347, 491.
+    """
+    x0, y0 = (n_x_pix - 1) / 2, (n_y_pix - 1) / 2
+    plane = np.column_stack(tangent_plane(*sky_deg, *centre_deg))
     reach = max(n_x_pix, n_y_pix) / 2
-    powers = np.column_stack([(u / reach) ** i * (v / reach) ** j for i, j in exponents])
+    u, v = (np.asarray(pixels[0], float) - x0) / reach, (np.asarray(pixels[1], float) - y0) / reach
+    exponents = [(i, j) for i in range(sip_order + 1) for j in range(sip_order + 1 - i) if i + j]
+    powers = np.column_stack([u**i * v**j for i, j in exponents])
     scale = np.array([reach ** (i + j) for i, j in exponents])
     fit = np.linalg.lstsq(powers, plane, rcond=None)[0] / scale[:, None]
     cd = np.column_stack([fit[exponents.index((1, 0))], fit[exponents.index((0, 1))]])
-    sip = np.linalg.solve(cd, fit.T)
+    suffix = "-SIP" if sip_order > 1 else ""
     cards = [
-        *(["CTYPE1", "RA---TAN-SIP"], ["CTYPE2", "DEC--TAN-SIP"], ["RADESYS", "ICRS"]),
-        *(["CRVAL1", float(ra[-1])], ["CRVAL2", float(dec[-1])]),
+        *(["CTYPE1", f"RA---TAN{suffix}"], ["CTYPE2", f"DEC--TAN{suffix}"], ["RADESYS", "ICRS"]),
+        *(["CRVAL1", float(centre_deg[0])], ["CRVAL2", float(centre_deg[1])]),
         *(["CRPIX1", x0 + 1], ["CRPIX2", y0 + 1]),
         *([f"CD{a + 1}_{b + 1}", float(cd[a, b])] for a in (0, 1) for b in (0, 1)),
-        *(["A_ORDER", sip_order], ["B_ORDER", sip_order]),
     ]
-    for k, (i, j) in enumerate(exponents):
-        if i + j > 1:
-            cards += [[f"A_{i}_{j}", float(sip[0, k])], [f"B_{i}_{j}", float(sip[1, k])]]
+    if sip_order > 1:
+        sip = np.linalg.solve(cd, fit.T)
+        cards += [["A_ORDER", sip_order], ["B_ORDER", sip_order]]
+        for k, (i, j) in enumerate(exponents):
+            if i + j > 1:
+                cards += [[f"A_{i}_{j}", float(sip[0, k])], [f"B_{i}_{j}", float(sip[1, k])]]
     return wcs_from_cards(cards)
 
 
-def _tangent_plane(ra, dec, ra0, dec0):
+def tangent_plane(ra, dec, ra0, dec0):
     """Project gnomonically, degrees."""
     ra, dec, ra0, dec0 = np.radians(ra), np.radians(dec), np.radians(ra0), np.radians(dec0)
     cosine = np.sin(dec0) * np.sin(dec) + np.cos(dec0) * np.cos(dec) * np.cos(ra - ra0)

@@ -13,10 +13,12 @@ import numpy as np
 import polars as pl
 from astropy.io import fits
 from astropy.wcs import WCS
+from numpy.typing import NDArray
 
 from ..errors import RegistrationError
-from .astrometry import separation_deg
+from .astrometry import separation_deg, sky_positions
 from .header_wcs import trusted_wcs
+from .plate_fit import fit_plate
 
 N_STAR = 300
 REMARKS = ("COMMENT", "HISTORY", "")
@@ -30,9 +32,9 @@ class Solution:
     Attributes
     ----------
     wcs
-        Celestial WCS, TAN with SIP distortion, of 0-based pixels through astropy.
+        Celestial WCS, TAN, with SIP distortion where the stars show one.
     n_star
-        Stars matched with the index; None if the program did not list them.
+        Stars of the index that agree with it; None if the program did not list them.
     rms_arcsec
         Their root mean square distance, arcsec; None likewise.
     """
@@ -74,7 +76,7 @@ def solve_field(
     ra_deg, dec_deg, radius_deg
         Hint of the centre, and how far off it may be; None searches the whole sky.
     sip_order
-        Order of the distortion polynomial.
+        Highest order of the distortion polynomial.
     timeout_s
         After this the program and all its children are killed.
     index_folder
@@ -108,12 +110,9 @@ def solve_field(
         if not (folder / "stars.wcs").is_file():
             raise RegistrationError(_refusal(log, bright.height, timeout_s, options))
         cards = _read_cards(folder / "stars.wcs")
-        n_star, rms_arcsec = _residuals(folder / "stars.corr")
-    return Solution(
-        _believed(cards, n_x_pix, n_y_pix, scale_arcsec_per_pix, ra_deg, dec_deg, radius_deg),
-        n_star,
-        rms_arcsec,
-    )
+        pairs = _read_pairs(folder / "stars.corr")
+    wcs = _believed(cards, n_x_pix, n_y_pix, scale_arcsec_per_pix, ra_deg, dec_deg, radius_deg)
+    return _refined(wcs, pairs, n_x_pix, n_y_pix, sip_order=sip_order)
 
 
 def _hints(scale, tolerance, ra_deg, dec_deg, radius_deg) -> list[str]:
@@ -194,17 +193,24 @@ def _read_cards(path: Path) -> list[list]:
     return [[card.keyword, card.value] for card in header.cards if card.keyword not in REMARKS]
 
 
-def _residuals(path: Path) -> tuple[int | None, float | None]:
-    """Read the stars the solution rests on, and their distance from the index."""
-    if not path.is_file():
-        return None, None
-    pairs = np.asarray(fits.getdata(path, 1))
-    distance_deg = separation_deg(
-        pairs["field_ra"], pairs["field_dec"], pairs["index_ra"], pairs["index_dec"]
-    )
-    if distance_deg.size == 0:
-        return 0, None
-    return int(distance_deg.size), float(3600 * np.sqrt(np.mean(distance_deg**2)))
+def _read_pairs(path: Path) -> NDArray | None:
+    """Read the stars the solution rests on, beside those of the index."""
+    return np.asarray(fits.getdata(path, 1)) if path.is_file() else None
+
+
+def _refined(
+    wcs: WCS, pairs: NDArray | None, n_x_pix: int, n_y_pix: int, *, sip_order: int
+) -> Solution:
+    """Fit the pairs again without the wrong ones among them, which the program keeps."""
+    if pairs is None or pairs.size == 0:
+        return Solution(wcs, None if pairs is None else 0, None)
+    pixels = pairs["field_x"] - 1, pairs["field_y"] - 1  # FITS pixels begin at 1
+    sky_deg = pairs["index_ra"], pairs["index_dec"]
+    plate = fit_plate(wcs, pixels, sky_deg, n_x_pix, n_y_pix, max_sip_order=sip_order)
+    if plate is not None:
+        return Solution(plate.wcs, plate.n_star, plate.rms_arcsec)
+    distance_deg = separation_deg(*sky_positions(wcs, *pixels), *sky_deg)
+    return Solution(wcs, len(pairs), float(3600 * np.sqrt(np.mean(distance_deg**2))))
 
 
 def _believed(cards, n_x_pix, n_y_pix, scale, ra_deg, dec_deg, radius_deg) -> WCS:  # noqa: PLR0917

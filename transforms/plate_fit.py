@@ -1,0 +1,132 @@
+"""A celestial WCS from stars of known places, some of which may be the wrong ones."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.wcs import WCS
+from numpy.typing import ArrayLike, NDArray
+
+from .astrometry import fitted_wcs, separation_deg, sky_positions, tangent_plane
+
+Array = NDArray[np.float64]
+
+MIN_STAR = 6  # twice the three that a linear plate needs
+N_CLIP = 10
+N_CENTRE = 4  # turns of moving the tangent point to the frame's centre; two do
+RAYLEIGH_MEDIAN = 1.1774  # of distances whose components have a sigma of 1
+LEAST_SIGMA_ARCSEC = 0.01  # a clip of perfect positions must leave some
+
+
+@dataclass(frozen=True, slots=True)
+class PlateFit:
+    """A fitted plate: n_star stars lie within rms_arcsec (root mean square distance)."""
+
+    wcs: WCS
+    n_star: int
+    rms_arcsec: float
+
+
+def fit_plate(
+    start: WCS,
+    pixels: tuple[ArrayLike, ArrayLike],
+    sky_deg: tuple[ArrayLike, ArrayLike],
+    n_x_pix: int,
+    n_y_pix: int,
+    *,
+    n_sigma: float = 4.0,
+    max_sip_order: int = 2,
+) -> PlateFit | None:
+    """Fit a plate to pairs of stars without those that contradict the others.
+
+    One wrong pair of fourteen bends a least-squares solution by several arcsec. Here stars
+    beyond `n_sigma` of the median distance are left out, first by the starting solution, then by
+    each fit. A distortion is fitted only where the stars demand it (Bayesian information).
+
+    Parameters
+    ----------
+    start
+        A solution good enough to tell right pairs from wrong ones.
+    pixels, sky_deg
+        x and y, 0-based, and RA and Dec of the same stars, each of shape (n,).
+
+    Returns
+    -------
+    None where fewer than six stars agree.
+    """
+    x, y = (np.asarray(values, float) for values in pixels)
+    ra, dec = (np.asarray(values, float) for values in sky_deg)
+    places = np.column_stack([x, y, ra, dec])
+    agree = _agreeing(_distances(start, places), np.ones(len(x), dtype=bool), n_sigma)
+    best: tuple[float, PlateFit] | None = None
+    for order in range(1, max_sip_order + 1):
+        n_parameter = (order + 1) * (order + 2)
+        if agree.sum() < max(MIN_STAR, n_parameter):  # two coordinates each: as many to spare
+            break
+        wcs, used = _clipped_fit(places, agree, n_x_pix, n_y_pix, order=order, n_sigma=n_sigma)
+        distance = _distances(wcs, places)
+        n_coordinate = 2 * int(agree.sum())
+        # judged by the same stars, whichever of them this order left out
+        criterion = n_coordinate * np.log(np.mean(distance[agree] ** 2)) + n_parameter * np.log(
+            n_coordinate
+        )
+        if best is None or criterion < best[0]:
+            rms_arcsec = float(np.sqrt(np.mean(distance[used] ** 2)))
+            best = criterion, PlateFit(wcs, int(used.sum()), rms_arcsec)
+    return None if best is None else best[1]
+
+
+def _clipped_fit(
+    places: Array,
+    agree: NDArray[np.bool_],
+    n_x_pix: int,
+    n_y_pix: int,
+    *,
+    order: int,
+    n_sigma: float,
+) -> tuple[WCS, NDArray[np.bool_]]:
+    used = agree
+    wcs = _fit(places[used], n_x_pix, n_y_pix, order)
+    for _ in range(N_CLIP):
+        kept = _agreeing(_distances(wcs, places), used, n_sigma)
+        if kept.sum() < MIN_STAR or (kept == used).all():
+            break
+        used = kept
+        wcs = _fit(places[used], n_x_pix, n_y_pix, order)
+    return wcs, used
+
+
+def _fit(places: Array, n_x_pix: int, n_y_pix: int, order: int) -> WCS:
+    """Fit with the tangent point at the centre of the frame, found on the way."""
+    x, y, ra, dec = places.T
+    u, v = x - (n_x_pix - 1) / 2, y - (n_y_pix - 1) / 2
+    exponents = [(i, j) for i in range(order + 1) for j in range(order + 1 - i)]
+    reach = max(n_x_pix, n_y_pix) / 2
+    powers = np.column_stack([(u / reach) ** i * (v / reach) ** j for i, j in exponents])
+    middle = int(np.argmin(np.hypot(u, v)))
+    centre = float(ra[middle]), float(dec[middle])
+    for _ in range(N_CENTRE):
+        plane = np.column_stack(tangent_plane(ra, dec, *centre))
+        offset = np.linalg.lstsq(powers, plane, rcond=None)[0][exponents.index((0, 0))]
+        centre = _sky_of_plane(float(offset[0]), float(offset[1]), *centre)
+    return fitted_wcs((x, y), (ra, dec), n_x_pix, n_y_pix, centre_deg=centre, sip_order=order)
+
+
+def _sky_of_plane(xi: float, eta: float, ra0: float, dec0: float) -> tuple[float, float]:
+    """Undo the gnomonic projection, degrees."""
+    xi, eta, dec0 = np.radians(xi), np.radians(eta), np.radians(dec0)
+    below = np.cos(dec0) - eta * np.sin(dec0)
+    ra = ra0 + np.degrees(np.arctan2(xi, below))
+    dec = np.arctan2(np.sin(dec0) + eta * np.cos(dec0), np.hypot(xi, below))
+    return float(ra % 360), float(np.degrees(dec))
+
+
+def _distances(wcs: WCS, places: Array) -> Array:
+    """Distances of the stars from where a WCS puts them, arcsec; infinite where it is undefined."""
+    x, y, ra, dec = places.T
+    distance = 3600 * separation_deg(*sky_positions(wcs, x, y), ra, dec)
+    return np.where(np.isfinite(distance), distance, np.inf)
+
+
+def _agreeing(distance: Array, used: NDArray[np.bool_], n_sigma: float) -> NDArray[np.bool_]:
+    sigma = max(float(np.median(distance[used])) / RAYLEIGH_MEDIAN, LEAST_SIGMA_ARCSEC)
+    return distance < n_sigma * sigma
