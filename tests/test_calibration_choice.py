@@ -378,3 +378,46 @@ def test_the_library_of_masters_counts_the_lights_that_each_calibrated(library):
     rows = shipped(library.con, "masters")
     assert dict(rows.select("master_id", "n_light").iter_rows()) == {1: 2, 2: 0, 3: 1}
     assert rows["kind"].to_list() == ["bias", "dark", "flat"]
+
+
+# The nearest that does not fit, and retired masters -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "expected"),
+    [
+        ("bias", {"gain_setting": 0.0}, "(nearest: bias 1, gain setting 0.0)"),
+        ("bias", {"night": NIGHT - timedelta(days=500)}, "500 nights away, at most 400 allowed"),
+        ("dark", {"sensor_degc": -2.0}, "(nearest: dark 1, 8.0 K off, at most 5 allowed)"),
+        ("dark", {"exposure_s": 5.0, "is_bias_subtracted": False}, "5 s, and it holds its bias"),
+        ("dark", {"exposure_s": None}, "an exposure is unknown or zero"),
+        ("flat", {"band": "g"}, "(nearest: flat 1, band g)"),
+        ("flat", {"band": "g", "n_x_pix": 50}, "(nearest: flat 1, 50 x 80 pixels, band g)"),
+        ("flat", {"readout_mode": None}, "read-out mode unknown"),
+    ],
+)
+def test_the_nearest_master_that_does_not_fit_is_named(library, kind, change, expected):
+    library.master(1, kind, **change)
+    library.master(2, kind, **(change | {"x_binning": 2, "offset_setting": 11.0}))
+    assert expected in library.choice()["reason"]
+    assert library.choice()[f"{kind}_master_id"] is None
+
+
+def test_another_cameras_master_is_not_even_named(library):
+    library.master(1, "flat", camera_id=2)
+    assert "nearest" not in library.choice()["reason"]
+
+
+@pytest.mark.parametrize("kind", ["bias", "dark", "flat"])
+def test_a_retired_master_gives_way_to_the_next_and_only_its_lights_are_pending(library, kind):
+    light(library, 2, gain_setting=0.0)
+    library.master(1, kind)
+    library.master(2, kind, night=NIGHT - timedelta(days=1))
+    for frame_id in (1, 2):
+        library.finish(frame_id)
+    library.put("retired_master", master_id=2)
+    assert library.pending() == []
+    library.put("retired_master", master_id=1)
+    assert library.pending() == [1]
+    assert library.choice()[f"{kind}_master_id"] is None
+    assert "nearest" not in library.choice()["reason"]

@@ -1,5 +1,5 @@
--- The library of masters with the number of lights that each calibrated, newest first. One row per
--- master.
+-- The library of masters with the number of lights that each calibrated, newest first, and the noise
+-- of each over what its frames predict. One row per master.
 with used as (
     select
         unnest([bias_master_id, dark_master_id, flat_master_id]) as master_id,
@@ -30,9 +30,15 @@ select
     master.method,
     master.level_adu,
     master.noise_adu,
+    master_noise.noise_ratio,
     coalesce(usage.n_light, 0) as n_light,
+    retired_master.reason as retired_because,
+    imported_master.path as imported_from,
     master.file_name
 from master
 join camera using (camera_id)
+join master_noise using (master_id)
 left join usage using (master_id)
+left join retired_master using (master_id)
+left join imported_master using (master_id)
 order by master.night desc, master.kind, master.master_id;

@@ -2,7 +2,8 @@
 -- read-out mode; never another telescope's. Bias: nearest night. Dark: same exposure (within 2 %)
 -- before any other (which must be scalable), nearest temperature (unknown ones last), exposure,
 -- night. Flat: same band, nearest night. Limits come from table setting. One row per frame of a
--- known type.
+-- known type. Retired masters are left out. Where none fits, the reason names the nearest and what
+-- is wrong with it.
 -- column bias_master_id: table master; null: none matched, or none needed
 -- column dark_master_id: table master; null: none matched, or none needed
 -- column flat_master_id: table master; null: none matched, or none needed
@@ -15,6 +16,12 @@ with rule as (
         max("value") filter (setting_name = 'masters.max_dark_kelvin')::double as max_kelvin,
         max("value") filter (setting_name = 'masters.scale_darks')::boolean as scale_darks
     from setting
+),
+
+library as (
+    select master.*
+    from master
+    anti join retired_master using (master_id)
 ),
 
 matched as (
@@ -33,7 +40,7 @@ matched as (
                 then frame.exposure_s / master.exposure_s
         end as exposure_ratio
     from frame
-    join master on
+    join library as master on
         master.camera_id = frame.camera_id
         and master.x_binning is not distinct from frame.x_binning
         and master.y_binning is not distinct from frame.y_binning
@@ -93,6 +100,130 @@ flat as (
     from candidate
     where kind = 'flat' and frame_type = 'light'
     group by frame_id
+),
+
+lacking as (
+    select
+        frame.*,
+        unnest(list_filter([
+            case when bias.frame_id is null and frame.frame_type <> 'bias' then 'bias' end,
+            case when dark.frame_id is null and frame.frame_type in ('light', 'flat') then 'dark' end,
+            case when flat.frame_id is null and frame.frame_type = 'light' then 'flat' end
+        ], lambda kind: kind is not null)) as kind
+    from frame
+    left join bias using (frame_id)
+    left join dark using (frame_id)
+    left join flat using (frame_id)
+    where frame.frame_type is not null
+),
+
+-- what many frames lack alike is looked for once
+need as (
+    select
+        kind,
+        camera_id,
+        night,
+        band,
+        exposure_s,
+        round(sensor_degc, 1) as sensor_degc,
+        x_binning,
+        y_binning,
+        n_x_pix,
+        n_y_pix,
+        gain_setting,
+        offset_setting,
+        readout_mode,
+        list(frame_id) as frame_ids
+    from lacking
+    group by all
+),
+
+rejected as (
+    select
+        need.kind,
+        need.frame_ids,
+        master.master_id,
+        abs(master.night - need.night) as days,
+        list_filter([
+            case
+                when (master.n_x_pix, master.n_y_pix) <> (need.n_x_pix, need.n_y_pix)
+                    then printf('%d x %d pixels', master.n_x_pix, master.n_y_pix)
+            end,
+            case
+                when
+                    master.x_binning is distinct from need.x_binning
+                    or master.y_binning is distinct from need.y_binning
+                    then 'another binning'
+            end,
+            case
+                when master.gain_setting is distinct from need.gain_setting
+                    then concat('gain setting ', coalesce(master.gain_setting::varchar, 'unknown'))
+            end,
+            case
+                when master.offset_setting is distinct from need.offset_setting
+                    then concat('offset ', coalesce(master.offset_setting::varchar, 'unknown'))
+            end,
+            case
+                when master.readout_mode is distinct from need.readout_mode
+                    then concat('read-out mode ', coalesce(master.readout_mode, 'unknown'))
+            end,
+            case
+                when master.kind = 'flat' and master.band is distinct from need.band
+                    then concat('band ', coalesce(master.band, 'unknown'))
+            end,
+            case
+                when need.night is null then 'the night of the frame is unknown'
+                when days > rule.max_days
+                    then printf('%d nights away, at most %g allowed', days, rule.max_days)
+            end,
+            case
+                when
+                    master.kind = 'dark'
+                    and abs(need.sensor_degc - master.sensor_degc) > rule.max_kelvin
+                    then printf(
+                        '%.1f K off, at most %g allowed',
+                        abs(need.sensor_degc - master.sensor_degc),
+                        rule.max_kelvin
+                    )
+            end,
+            case
+                when master.kind <> 'dark' then null
+                when need.exposure_s > 0 and master.exposure_s > 0 then
+                    case
+                        when abs(ln(need.exposure_s / master.exposure_s)) < 0.02 then null
+                        when not rule.scale_darks
+                            then printf('%g s, and darks are not to be scaled', master.exposure_s)
+                        when not master.is_bias_subtracted
+                            then printf('%g s, and it holds its bias', master.exposure_s)
+                    end
+                else 'an exposure is unknown or zero'
+            end
+        ], lambda fault: fault is not null) as faults
+    from need
+    join library as master on master.camera_id = need.camera_id and master.kind = need.kind
+    cross join rule
+),
+
+nearest as (
+    select
+        kind,
+        frame_ids,
+        first(
+            printf(' (nearest: %s %d, %s)', kind, master_id, array_to_string(faults, ', '))
+            order by len(faults), days, master_id
+        ) as advice
+    from rejected
+    group by kind, frame_ids
+),
+
+advice as (
+    select
+        frame_id,
+        max(advice) filter (kind = 'bias') as bias,
+        max(advice) filter (kind = 'dark') as dark,
+        max(advice) filter (kind = 'flat') as flat
+    from (select unnest(frame_ids) as frame_id, kind, advice from nearest)
+    group by frame_id
 )
 
 select
@@ -108,19 +239,22 @@ select
         '; ',
         case
             when frame.frame_type = 'bias' then null
-            when bias.pick.master_id is null then 'no bias of this camera and setting'
+            when bias.pick.master_id is null
+                then concat('no bias of this camera and setting', advice.bias)
             when bias.pick.days > 0 then printf('bias of %d nights away', bias.pick.days)
         end,
         case
             when frame.frame_type not in ('light', 'flat') then null
-            when dark.pick.master_id is null then 'no dark of this camera, setting and temperature'
+            when dark.pick.master_id is null
+                then concat('no dark of this camera, setting and temperature', advice.dark)
             when dark.pick.stretch >= 0.02
                 then printf('dark of %g s scaled', dark.pick.exposure_s)
             when dark.pick.days > 0 then printf('dark of %d nights away', dark.pick.days)
         end,
         case
             when frame.frame_type <> 'light' then null
-            when flat.pick.master_id is null then 'no flat of this camera and band'
+            when flat.pick.master_id is null
+                then concat('no flat of this camera and band', advice.flat)
             when flat.pick.days > 0 then printf('flat of %d nights away', flat.pick.days)
         end
     ) as reason
@@ -128,4 +262,5 @@ from frame
 left join bias using (frame_id)
 left join dark using (frame_id)
 left join flat using (frame_id)
+left join advice using (frame_id)
 where frame.frame_type is not null;

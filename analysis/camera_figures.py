@@ -1,0 +1,160 @@
+"""Figures of a camera: photon transfer, linearity, and how it changes over the nights."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .canvas import (
+    BINNED,
+    DATA,
+    GREY,
+    MARK,
+    MODEL,
+    WIDE_IN,
+    figure_style,
+    floats,
+    legend_below,
+)
+
+COLOURS = (BINNED, MODEL, MARK, "#5f7f3b", "#7a5195", DATA, GREY)
+
+
+def transfer_figure(points: pl.DataFrame, *, saturation_adu: float | None = None) -> Figure:
+    """Draw variance against signal, and below it their ratio over what the gain says.
+
+    Parameters
+    ----------
+    points
+        Rows of the query `transfer_curve`; of one gain setting.
+    saturation_adu
+        Raw level at which the variance collapses, if known.
+    """
+    with figure_style():
+        figure = Figure(figsize=(WIDE_IN, 0.85 * WIDE_IN), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [2, 1]})
+        for colour, ((night, band), rows) in zip(_cycle(), _groups(points), strict=False):
+            signal, variance = floats(rows["signal_adu"]), floats(rows["variance_adu2"])
+            gain = rows["gain_e_per_adu"].drop_nulls()
+            label = " ".join(str(part) for part in (night, band) if part is not None)
+            is_drawn = (signal > 0) & (variance > 0)
+            x, y = signal[is_drawn], variance[is_drawn]
+            above.loglog(x, y, ".", ms=4, color=colour, label=label)
+            if len(gain) and x.size:
+                span = np.array([x.min(), x.max()])
+                above.loglog(span, span / gain[0], "-", lw=0.8, color=colour)
+                below.semilogx(x, np.clip(y / x * gain[0], 0, 3), ".", ms=4, color=colour)
+        below.axhline(1, lw=0.8, color=GREY)
+        if saturation_adu is not None:
+            for axes in (above, below):
+                axes.axvline(saturation_adu, lw=0.9, ls="--", color=MODEL)
+        above.set_ylabel("Variance of a frame without read noise (ADU²)")
+        below.set_ylabel("over that of the gain")
+        below.set_ylim(0, 3.05)
+        below.set_xlabel("Signal above the bias (ADU)")
+        legend_below(figure, above, WIDE_IN)
+    return figure
+
+
+def linearity_figure(levels: pl.DataFrame) -> Figure:
+    """Draw level against exposure, and below it the rate over its median, against level.
+
+    Parameters
+    ----------
+    levels
+        Rows of the query `ramp_levels`.
+    """
+    with figure_style():
+        figure = Figure(figsize=(WIDE_IN, 0.42 * WIDE_IN), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        usable = levels.filter((pl.col("exposure_s") > 0) & (pl.col("signal_adu") > 0))
+        for colour, ((night, band), rows) in zip(_cycle(), _groups(usable), strict=False):
+            exposure, signal = floats(rows["exposure_s"]), floats(rows["signal_adu"])
+            rate = signal / exposure
+            label = " ".join(str(part) for part in (night, band) if part is not None)
+            left.loglog(exposure, signal, ".", ms=5, color=colour, label=label)
+            right.semilogx(signal, rate / np.median(rate), ".", ms=5, color=colour)
+        right.axhline(1, lw=0.8, color=GREY)
+        left.set_xlabel("Exposure (s)")
+        left.set_ylabel("Level above the bias (ADU)")
+        right.set_xlabel("Level above the bias (ADU)")
+        right.set_ylabel("Rate over its median")
+        legend_below(figure, left, WIDE_IN)
+    return figure
+
+
+def history_figure(fits: pl.DataFrame, biases: pl.DataFrame) -> Figure:
+    """Draw gain, read noise and bias level over the nights.
+
+    Parameters
+    ----------
+    fits, biases
+        Rows of the queries `cameras` and `bias_history`.
+    """
+    measured = fits.filter(pl.col("gain_e_per_adu").is_not_null())
+    with figure_style():
+        figure = Figure(figsize=(WIDE_IN, 0.8 * WIDE_IN), layout="constrained")
+        gain, noise, level = figure.subplots(3, 1, sharex=True)
+        for colour, ((band,), rows) in zip(
+            _cycle(), measured.group_by("band", maintain_order=True), strict=False
+        ):
+            nights = rows["night"].to_list()
+            gain.errorbar(
+                nights,
+                floats(rows["gain_e_per_adu"]),
+                floats(rows["gain_err_e_per_adu"]),
+                fmt="o",
+                ms=3.5,
+                lw=0.8,
+                color=colour,
+                label=str(band) if band is not None else "no band",
+            )
+            noise.plot(nights, floats(rows["read_noise_e"]), "o", ms=3.5, color=colour)
+        if biases.height:
+            level.plot(
+                biases["night"].to_list(), floats(biases["level_adu"]), "o", ms=3.5, c=BINNED
+            )
+        gain.set_ylabel("Gain (e⁻/ADU)")
+        noise.set_ylabel("Read noise (e⁻)")
+        level.set_ylabel("Bias level (ADU)")
+        _label_nights(level, [*measured["night"].to_list(), *biases["night"].to_list()])
+        legend_below(figure, gain, WIDE_IN)
+    return figure
+
+
+def dark_figure(darks: pl.DataFrame) -> Figure:
+    """Draw dark current against the temperature of the sensor.
+
+    Parameters
+    ----------
+    darks
+        Rows of the view `dark_current`.
+    """
+    in_electrons = darks["dark_e_rate"].is_not_null().all()
+    values = floats(darks["dark_e_rate" if in_electrons else "dark_adu_rate"])
+    with figure_style():
+        figure = Figure(figsize=(WIDE_IN, 0.36 * WIDE_IN), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(floats(darks["temperature_degc"]), values, "o", ms=4, color=BINNED)
+        if np.nanmin(values) > 0:
+            axes.set_yscale("log")
+        axes.set_xlabel("Sensor (°C)")
+        axes.set_ylabel(f"Dark current ({'e⁻' if in_electrons else 'ADU'}/s)")
+    return figure
+
+
+def _groups(points: pl.DataFrame):
+    return points.group_by("night", "band", maintain_order=True)
+
+
+def _cycle() -> Sequence[str]:
+    return COLOURS * 50
+
+
+def _label_nights(axes: Axes, nights: Sequence[object]) -> None:
+    """Write whole nights below; matplotlib would give a single night ticks of microseconds."""
+    known = sorted({night for night in nights if night is not None}, key=str)
+    if len(known) <= 6:
+        axes.set_xticks(known, [str(night) for night in known])  # pyright: ignore
