@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from ..errors import NotFoundError, QueryError, UsageError
-from .session import SESSION, plain_rows
+from .session import SESSION, csv_text, plain_rows
 
 
 def register(app: App) -> None:
@@ -99,7 +99,7 @@ def sql(
         rows.write_parquet(parquet)
         SESSION.say(f"{rows.height} rows in {parquet}")
     elif csv:
-        sys.stdout.write(rows.write_csv())
+        sys.stdout.write(csv_text(rows))
     else:
         SESSION.rows(rows)
 

@@ -169,6 +169,22 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, list) else value
 
 
+def csv_text(rows: "pl.DataFrame") -> str:
+    """Return rows as CSV; lists and structures, which it does not know, become JSON."""
+    import polars as pl
+
+    nested = [
+        pl.Series(name, [_json_or_null(value) for value in rows[name].to_list()], pl.String)
+        for name, dtype in rows.schema.items()
+        if dtype.is_nested()
+    ]
+    return rows.with_columns(nested).write_csv()
+
+
+def _json_or_null(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, default=_plain)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, (datetime, date)):
         return value.isoformat()

@@ -1,5 +1,7 @@
 """The command line: options anywhere, one JSON document, exit status, hardened questions."""
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -167,6 +169,16 @@ def test_an_empty_folder_is_no_failure(asked, tmp_path):
         "measurements",
     }
     assert set(document.values()) == {0}
+
+
+def test_lists_and_structures_come_out_as_json_in_csv(run, warehouse):
+    query = "select [1, 2] as pair, {'day': date '2024-03-08'} as place, null::integer[] as gap"
+    code, out, _ = run("--warehouse", warehouse.folder, "sql", query, "--csv")
+    assert code == 0
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert json.loads(row["pair"]) == [1, 2]
+    assert json.loads(row["place"]) == {"day": "2024-03-08"}
+    assert row["gap"] == ""
 
 
 def test_questions_are_answered_as_table_json_csv_and_parquet(run, warehouse, tmp_path):
