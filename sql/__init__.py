@@ -2,8 +2,8 @@
 
 `schema/` numbered tables, never edited after release; `macros/` and `views/` refreshed whenever
 their text changes; `queries/` shipped questions with `$parameters`; `checks/` queries that must
-return no rows; `plans/` what `ingest --dry-run` asks. A trailing comment on a column of a table is
-its `comment on column`.
+return no rows; `plans/` and `steps/` what `ingest --dry-run` and steps ask, with rows they bring.
+A trailing comment on a column of a table is its `comment on column`.
 """
 
 import hashlib
