@@ -39,6 +39,8 @@ class Camera(_Section):
 
     aperture_m: float | None = Field(default=None, gt=0)
     saturation_adu: float | None = Field(default=None, gt=0)
+    linearity_adu: float | None = Field(default=None, gt=0)
+    linearity: tuple[tuple[float, float], ...] = ()
     gain_e_per_adu: float | None = Field(default=None, gt=0)
     read_noise_e: float | None = Field(default=None, ge=0)
     scale_arcsec_per_pix: float | None = Field(default=None, gt=0)
@@ -53,6 +55,18 @@ class Masters(_Section):
     scale_darks: bool = True
     max_dark_kelvin: float = Field(default=5.0, gt=0)
     max_days: float = Field(default=400.0, gt=0)
+
+
+class Calibration(_Section):
+    """What is done to pixels before they are measured, and which of them are distrusted."""
+
+    overscan: bool = True
+    min_flat: float = Field(default=0.05, gt=0, lt=1)
+    hot_sigma: float = Field(default=10.0, gt=0)
+    cold_response: float = Field(default=0.5, gt=0, lt=1)
+    dead_response: float = Field(default=0.1, gt=0, lt=1)
+    cosmic_rays: bool = False
+    cosmic_sigma: float = Field(default=4.5, gt=0)
 
 
 class Detection(_Section):
@@ -100,6 +114,7 @@ class Config(_Section):
     site: Site | None = None
     keywords: dict[str, Any] = Field(default_factory=dict)
     masters: Masters = Masters()
+    calibration: Calibration = Calibration()
     detection: Detection = Detection()
     registration: Registration = Registration()
     photometry: Photometry = Photometry()
@@ -184,8 +199,15 @@ TEMPLATE = """\
 # [camera."QHY600M"]
 # aperture_m = 0.356           # of the telescope; gives the scintillation noise
 # saturation_adu = 65535
+# linearity_adu = 60000        # pixels at or above are flagged as non-linear
+# linearity = [[1000, 1.0], [50000, 1.01]]  # ADU above the bias, and factor to correct it by
 # gain_e_per_adu = 0.77        # else measured from flats and biases
 # read_noise_e = 3.5
+
+# [calibration]
+# overscan = true              # BIASSEC taken off, TRIMSEC cut out, where the header has them
+# hot_sigma = 10.0             # hot: above its surroundings, in noises of one dark
+# cosmic_rays = false          # mask cosmic rays (slow)
 
 # [photometry]
 # apertures_arcsec = [4, 6, 8, 10]

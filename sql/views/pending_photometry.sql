@@ -2,6 +2,7 @@
 -- another reference. A frame that failed is pending again only when one of these changes.
 -- One row per frame.
 -- requires: calibration_choice
+-- requires: defect_choice
 create or replace view pending_photometry as
 with current_recipe as (
     select "value" as fingerprint
@@ -19,6 +20,7 @@ expected as (
             coalesce(choice.bias_master_id, 0),
             coalesce(choice.dark_master_id, 0),
             coalesce(choice.flat_master_id, 0),
+            coalesce(defect_choice.master_id, 0),
             field.field_id,
             field.reference_frame_id
         ) as recipe
@@ -26,6 +28,7 @@ expected as (
     join field_frame using (frame_id)
     join field using (field_id)
     join calibration_choice as choice using (frame_id)
+    left join defect_choice using (frame_id)
     cross join current_recipe
     where field.reference_frame_id is not null
 )

@@ -13,17 +13,19 @@ import polars as pl
 
 from ...errors import FrameError, StarmusterError, WarehouseError
 from ...warehouse import packages
-from ...warehouse.config import Photometry
+from ...warehouse.config import Camera, Photometry
 from ...warehouse.packages import table_schemas
 from ...warehouse.runs import PARTS, Run
 from ...warehouse.store import Warehouse
 from ..pool import Outcome, run_tasks
 from .paths import frame_paths
-from .worker import FieldFile, LightTask, MasterFile, measure_light
+from .tasks import FieldFile, LightTask, MasterFile
+from .worker import measure_light
 
 MEASURED_TABLES = (
     "aperture_flux",
     "calibration",
+    "defect_use",
     "frame_quality",
     "measurement",
     "registration",
@@ -90,7 +92,10 @@ def light_tasks(
         frames = con.sql(f"from wanted join frame using (frame_id) join {choice} using (frame_id)")
         rows = frames.order("place").pl().to_dicts()
         masters = {row["master_id"]: row for row in con.table("master").pl().to_dicts()}
-        saturation = dict(con.table("camera").project("camera_id, saturation_adu").fetchall())
+        trims = dict(con.table("master_file").project("master_id, trim").fetchall())
+        maps = dict(con.table("defect_choice").fetchall())
+        noise = {row["frame_id"]: row for row in con.table("frame_noise").pl().to_dicts()}
+        cameras = {row["camera_id"]: row for row in con.table("camera").pl().to_dicts()}
         paths = frame_paths(con, pending["frame_id"].to_list())
         fields = {} if parts is None else _field_files(con, pending, parts)
         apertures = tuple(con.table("aperture").project("aperture_id, kind, radius").fetchall())
@@ -99,7 +104,11 @@ def light_tasks(
         if master_id is None:
             return None
         row = masters[master_id]
-        return MasterFile(warehouse.masters / row["file_name"], row["checksum"])
+        path = warehouse.masters / row["file_name"]
+        return MasterFile(master_id, path, row["checksum"], trims.get(master_id))
+
+    def told(camera_id: int) -> Camera:
+        return warehouse.config.camera.get(cameras[camera_id]["camera_name"], Camera())
 
     calibration_columns = table_schemas()["calibration"].names()
     return [
@@ -119,7 +128,12 @@ def light_tasks(
             dark_is_bias_subtracted=bool(
                 row["dark_master_id"] and masters[row["dark_master_id"]]["is_bias_subtracted"]
             ),
-            saturation_adu=saturation.get(row["camera_id"]),
+            defects=master(maps.get(row["frame_id"])),
+            saturation_adu=cameras[row["camera_id"]]["saturation_adu"],
+            linearity_adu=told(row["camera_id"]).linearity_adu,
+            linearity=told(row["camera_id"]).linearity,
+            gain_e_per_adu=noise[row["frame_id"]]["gain_e_per_adu"],
+            read_noise_e=noise[row["frame_id"]]["read_noise_e"],
             config=warehouse.config,
             recipe=row["recipe"],
             night=row["night"],

@@ -1,27 +1,31 @@
 """The step that makes masters: finds the groups that lack one, builds and keeps it."""
 
 import hashlib
-import os
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-from astropy.io import fits
 
 from ...errors import CalibrationError, PixelError, StarmusterError
+from ...warehouse.config import Camera
 from ...warehouse.packages import file_checksum
 from ...warehouse.runs import Run
 from ...warehouse.store import Warehouse
+from ..linearity import make_linearity
 from ..masters import SETTING, BuiltMaster, build_master, group_masters
+from ..overscan import Sections, read_sections, whole_frame
 from ..pixels import Image, open_rows
-from .paths import frame_paths
+from .defects import make_defect_maps
+from .library import frame_key, retired_keys
+from .master_files import is_whole, read_master, write_master
+from .paths import frame_paths, lost_masters
 
 KINDS = ("bias", "dark", "flat")
-CACHED_MASTERS = 4  # of 245 MB each at camera scale
+# Raise it when the pixels that a recipe gives change: every master is made anew.
+MASTER_VERSION = 2
 
 
 def make_masters(run: Run, *, say: Callable[[str], None]) -> int:
@@ -30,26 +34,69 @@ def make_masters(run: Run, *, say: Callable[[str], None]) -> int:
     Bias before dark before flat, for each needs the ones before. A group that gives no master is a
     failure, and is tried again only when its frames or the recipe change.
     """
+    damaged = damaged_masters(run.warehouse)
     n_made = 0
     for kind in KINDS:
-        for group in pending_groups(run.warehouse, kind):
+        for group in pending_groups(run.warehouse, kind, damaged=damaged):
             subject = describe_group(group)
+            is_lost = group["master_id"] in damaged
             try:
-                _make(run, group)
+                is_new = _make(run, group)
             except StarmusterError as error:
                 run.fail("masters", subject, error)
-                run.store("masters", {"product": _products(group, "failed")}, night=group["night"])
                 say(f"no {subject}: {error}")
+                if not is_lost:  # a lost file is looked for again: its frames may come back
+                    failed = _products(group, "failed")
+                    run.store("masters", {"product": failed}, night=group["night"])
                 continue
             n_made += 1
-            say(f"made {subject} from {group['n_frame']} frames")
+            verb = "made" if is_new else "restored the file of"
+            say(f"{verb} {subject} from {group['n_frame']} frames")
+    n_made += make_defect_maps(run, damaged=damaged, say=say)
+    _tell_of_lost_imports(run, damaged, say=say)
     return n_made
 
 
-def pending_groups(warehouse: Warehouse, kind: str) -> list[dict[str, Any]]:
-    """Return the groups of frames of one kind whose master is missing or out of date.
+def _tell_of_lost_imports(run: Run, damaged: set[int], *, say: Callable[[str], None]) -> None:
+    """Note imported masters whose files are damaged: there are no frames to make them from."""
+    with run.warehouse.reading() as con:
+        imported = con.sql("from imported_master join master using (master_id)")
+        rows = imported.project("master_id, file_name, path").fetchall()
+    for master_id, file_name, path in rows:
+        if master_id in damaged:
+            error = CalibrationError(
+                f"{run.warehouse.masters / file_name}: the file of imported master {master_id} is "
+                f"gone or altered. Retire it, and import {path} again."
+            )
+            run.fail("masters", str(file_name), error)
+            say(str(error))
 
-    Each is a row of `group_masters` with its `recipe`, and the calibration its frames get.
+
+def damaged_masters(warehouse: Warehouse) -> set[int]:
+    """Return the masters whose file is gone or was altered.
+
+    Existence and size of all files are looked at; the bytes of those alone that frames wait for.
+    """
+    with warehouse.reading() as con:
+        damaged = lost_masters(con, warehouse.masters)
+        masters = con.table("master").project("master_id, file_name, checksum").fetchall()
+        waiting = con.table("awaited_master").fetchall()
+    awaited = {int(row[0]) for row in waiting} - damaged
+    return damaged | {
+        master_id
+        for master_id, file_name, checksum in masters
+        if master_id in awaited and not is_whole(warehouse.masters / file_name, checksum)
+    }
+
+
+def pending_groups(
+    warehouse: Warehouse, kind: str, *, damaged: set[int] | None = None
+) -> list[dict[str, Any]]:
+    """Return the groups of frames of one kind whose master is missing, damaged or out of date.
+
+    Each is a row of `group_masters` with its `recipe`, the calibration its frames get, and the
+    `master_id` they made before. Frames whose master was retired are not combined again, unless
+    others join or leave them.
     """
     with warehouse.reading() as con:
         frames = con.table("frame").filter("frame_type <> 'light'").pl()
@@ -57,13 +104,21 @@ def pending_groups(warehouse: Warehouse, kind: str) -> list[dict[str, Any]]:
             con.table("product").filter("step = 'master'").project("frame_id, recipe").fetchall()
         )
         choice = con.table("calibration_choice").filter("frame_id is not null").pl()
+        retired = retired_keys(con)
+        before = con.sql("from master_frame join master using (master_id)")
+        held = dict(before.filter(f"kind = '{kind}'").project("frame_id, master_id").fetchall())
     content = dict(frames.select("frame_id", "content_hash").iter_rows())
     choices = {row["frame_id"]: row for row in choice.iter_rows(named=True)}
     pending: list[dict[str, Any]] = []
     for group in group_masters(frames).filter(pl.col("kind") == kind).iter_rows(named=True):
+        if frame_key(content[frame_id] for frame_id in group["frame_ids"]) in retired:
+            continue
         group["choice"] = choices[group["frame_ids"][0]]
         group["recipe"] = _recipe(warehouse, group, content)
-        if any(made.get(frame_id) != group["recipe"] for frame_id in group["frame_ids"]):
+        group["master_id"] = held.get(group["frame_ids"][0])
+        is_damaged = group["master_id"] is not None and group["master_id"] in (damaged or set())
+        is_made = all(made.get(frame_id) == group["recipe"] for frame_id in group["frame_ids"])
+        if is_damaged or not is_made:
             pending.append(group)
     return pending
 
@@ -80,31 +135,15 @@ def describe_group(group: dict[str, Any]) -> str:
     return " ".join(parts)
 
 
-@lru_cache(maxsize=CACHED_MASTERS)
-def read_master(path: Path, checksum: str) -> Image:
-    """Read a master frame, shape (n_y, n_x), float32.
-
-    Raises
-    ------
-    CalibrationError
-        If the file is gone or was altered since it was made.
-    """
-    if not path.is_file():
-        raise CalibrationError(
-            f"{path}: master file is gone. Restore it, or delete its frames' rows."
-        )
-    if file_checksum(path) != checksum:
-        raise CalibrationError(f"{path}: master file was altered since it was made. Restore it.")
-    data = fits.getdata(path, memmap=False)
-    return np.ascontiguousarray(data, dtype=np.float32)
-
-
-def _make(run: Run, group: dict[str, Any]) -> None:
-    built = _build(run.warehouse, group)
+def _make(run: Run, group: dict[str, Any]) -> bool:
+    """Build and keep a master; False if it is, to the byte, one that had lost its file."""
+    built, trim = _build(run.warehouse, group)
+    superseded = _superseded(run.warehouse, group)
+    if _restored(run.warehouse, group, built, superseded):
+        return False
     master_id = run.next_id("master")
     path = run.warehouse.masters / str(group["night"]) / _file_name(group, master_id)
-    _write_master(path, built, group)
-    superseded = _superseded(run.warehouse, group)
+    write_master(path, built, group["kind"])
     rows = pl.DataFrame([_master_row(run.warehouse, group, built, master_id, path)])
     uses = pl.DataFrame(
         [
@@ -116,15 +155,45 @@ def _make(run: Run, group: dict[str, Any]) -> None:
     gone = superseded["master_id"].to_list()
     run.store(
         "masters",
-        {"master": rows, "master_frame": uses, "product": _products(group, "done")},
+        {
+            "master": rows,
+            "master_frame": uses,
+            "master_file": file_row(master_id, path, trim=trim, has_variance=True),
+            "product": _products(group, "done"),
+        },
         night=group["night"],
-        replaces={"master": gone, "master_frame": gone},
+        replaces={"master": gone, "master_frame": gone, "master_file": gone},
     )
     for name in superseded["file_name"]:
         (run.warehouse.masters / name).unlink(missing_ok=True)
+    return True
 
 
-def _build(warehouse: Warehouse, group: dict[str, Any]) -> BuiltMaster:
+def _restored(
+    warehouse: Warehouse, group: dict[str, Any], built: BuiltMaster, superseded: pl.DataFrame
+) -> bool:
+    """Put back the file of a master of the same recipe; False if the bytes are others."""
+    row = next((r for r in superseded.to_dicts() if r["master_id"] == group["master_id"]), None)
+    if row is None or row["recipe"] != group["recipe"]:
+        return False
+    path = warehouse.masters / row["file_name"]
+    write_master(path, built, group["kind"])
+    return is_whole(path, row["checksum"])
+
+
+def file_row(master_id: int, path: Path, *, trim: str | None, has_variance: bool) -> pl.DataFrame:
+    """Return the row of table master_file."""
+    row = {
+        "master_id": master_id,
+        "size_byte": path.stat().st_size,
+        "trim": trim,
+        "has_variance": has_variance,
+    }
+    return pl.DataFrame([row])
+
+
+def _build(warehouse: Warehouse, group: dict[str, Any]) -> tuple[BuiltMaster, str | None]:
+    """Combine the frames of a group; return the master and the part of the frames it holds."""
     config = warehouse.config.masters
     bias, _ = _chosen(warehouse, group["choice"]["bias_master_id"])
     dark, dark_row = _chosen(warehouse, group["choice"]["dark_master_id"])
@@ -134,21 +203,27 @@ def _build(warehouse: Warehouse, group: dict[str, Any]) -> BuiltMaster:
         frames = (
             con.sql("from frame semi join wanted using (frame_id)")
             .order("frame_id")
-            .project("frame_id, hdu_index, exposure_s, n_x_pix, n_y_pix")
+            .project("frame_id, hdu_index, exposure_s, n_x_pix, n_y_pix, header")
             .fetchall()
         )
         paths = frame_paths(con, [row[0] for row in frames])
         camera = con.table("camera").filter(f"camera_id = {int(group['camera_id'])}").pl()
+    sections = [
+        frame_sections(row[5], (row[4], row[3]), is_wanted=warehouse.config.calibration.overscan)
+        for row in frames
+    ]
+    trim = _common_trim([paths[row[0]] for row in frames], sections)
+    told = warehouse.config.camera.get(camera["camera_name"][0], Camera())
     with ExitStack() as stack:
         readers: list[Any] = []
-        for frame_id, hdu_index, _, n_x_pix, n_y_pix in frames:
+        for frame_id, hdu_index, _, n_x_pix, n_y_pix, _ in frames:
             shape = (n_y_pix, n_x_pix)
             try:
                 reader = open_rows(paths[frame_id], hdu_index, shape=shape)
                 readers.append(stack.enter_context(reader))
             except PixelError as error:
                 readers.append(Unreadable(f"frame {frame_id}", shape, error))
-        return build_master(
+        built = build_master(
             group["kind"],
             readers,
             [row[2] for row in frames],
@@ -156,11 +231,31 @@ def _build(warehouse: Warehouse, group: dict[str, Any]) -> BuiltMaster:
             dark=dark,
             dark_exposure_s=dark_row["exposure_s"] if dark_row else None,
             dark_is_bias_subtracted=bool(dark_row and dark_row["is_bias_subtracted"]),
+            sections=sections,
+            linearity=make_linearity(told.linearity),
             gain_e_per_adu=camera["gain_e_per_adu"][0],
             saturation_adu=camera["saturation_adu"][0],
             low_sigma=config.low_sigma,
             high_sigma=config.high_sigma,
         )
+    return built, trim
+
+
+def frame_sections(header: str, shape: tuple[int, int], *, is_wanted: bool) -> Sections:
+    """Return light and overscan of a frame, given column `header`; all light if not wanted."""
+    return read_sections(json.loads(header), shape) if is_wanted else whole_frame(shape)
+
+
+def _common_trim(paths: Sequence[Path], sections: Sequence[Sections]) -> str | None:
+    """Return the part of the frames that is light, or refuse frames that differ in it."""
+    for path, one in zip(paths, sections, strict=True):
+        if one.trim != sections[0].trim:
+            raise CalibrationError(
+                f"{path}: its light is {one.trim or 'the whole frame'}, that of {paths[0]} is "
+                f"{sections[0].trim or 'the whole frame'}. Put one right, or set `overscan = "
+                "false` in [calibration]."
+            )
+    return sections[0].trim
 
 
 class Unreadable:
@@ -186,7 +281,10 @@ def _recipe(warehouse: Warehouse, group: dict[str, Any], content: dict[int, str]
     needed = (group["choice"]["bias_master_id"], group["choice"]["dark_master_id"])
     text = "/".join(
         [
+            str(MASTER_VERSION),
             warehouse.config.masters.fingerprint(),
+            str(warehouse.config.calibration.overscan),
+            str(_linearities(warehouse) if group["kind"] == "flat" else ""),
             group["kind"],
             *(str(master_id or 0) for master_id in needed),
             *sorted(content[frame_id] for frame_id in group["frame_ids"]),
@@ -195,14 +293,20 @@ def _recipe(warehouse: Warehouse, group: dict[str, Any], content: dict[int, str]
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _linearities(warehouse: Warehouse) -> dict[str, Any]:
+    cameras = sorted(warehouse.config.camera.items())
+    return {name: camera.linearity for name, camera in cameras if camera.linearity}
+
+
 def _superseded(warehouse: Warehouse, group: dict[str, Any]) -> pl.DataFrame:
     members = pl.DataFrame({"frame_id": group["frame_ids"]}, schema={"frame_id": pl.Int32})
     with warehouse.reading() as con:
         con.register("members", members)
-        return con.sql(
+        sharing = con.sql(
             "from master semi join (from master_frame semi join members using (frame_id)) "
             "using (master_id)"
-        ).pl()
+        )
+        return sharing.filter(f"kind = '{group['kind']}'").pl()
 
 
 def _products(group: dict[str, Any], state: str) -> pl.DataFrame:
@@ -219,16 +323,13 @@ def _products(group: dict[str, Any], state: str) -> pl.DataFrame:
 def _master_row(
     warehouse: Warehouse, group: dict[str, Any], built: BuiltMaster, master_id: int, path: Path
 ) -> dict[str, Any]:
-    n_y_pix, n_x_pix = built.data_adu.shape
     return {
         "master_id": master_id,
         "kind": group["kind"],
         "band": group["band"],
         "exposure_s": group["exposure_s"],
         "sensor_degc": group["sensor_degc"],
-        **{name: group[name] for name in SETTING},
-        "n_x_pix": n_x_pix,
-        "n_y_pix": n_y_pix,
+        **{name: group[name] for name in SETTING},  # the size is that of the frames it suits
         "n_frame": built.n_frame,
         "method": built.method,
         "is_bias_subtracted": built.is_bias_subtracted,
@@ -245,19 +346,3 @@ def _file_name(group: dict[str, Any], master_id: int) -> str:
     if group["kind"] == "dark" and group["exposure_s"] is not None:
         parts.append(f"{group['exposure_s']:g}s")
     return "-".join(str(part) for part in [*parts, master_id] if part is not None) + ".fits"
-
-
-def _write_master(path: Path, built: BuiltMaster, group: dict[str, Any]) -> None:
-    header = fits.Header()
-    header["IMAGETYP"] = f"MASTER {group['kind'].upper()}"
-    header["NCOMBINE"] = (built.n_frame, "frames that went in")
-    header["COMBINE"] = (built.method, "how they were combined")
-    header["LEVEL"] = (built.level_adu, "[adu] median, of a flat before normalisation")
-    header["NOISE"] = (built.noise_adu, "[adu] noise of one pixel, at that level")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    with draft.open("wb") as file:
-        fits.PrimaryHDU(built.data_adu.astype(np.float32), header).writeto(file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

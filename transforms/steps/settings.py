@@ -11,7 +11,7 @@ from ...warehouse.store import Warehouse
 from ..flags import MEANINGS
 
 # Raise it when the numbers a recipe gives change: everything made with it becomes pending.
-PHOTOMETRY_VERSION = 1
+PHOTOMETRY_VERSION = 2
 
 
 def mirror_settings(run: Run) -> bool:
@@ -65,8 +65,14 @@ def photometry_recipe(config: Config) -> str:
         config.detection.fingerprint(),
         config.registration.fingerprint(),
         config.photometry.fingerprint(),
+        config.calibration.fingerprint(),
         {
-            name: [camera.saturation_adu, camera.scale_arcsec_per_pix]
+            name: [
+                camera.saturation_adu,
+                camera.scale_arcsec_per_pix,
+                camera.linearity_adu,
+                camera.linearity,
+            ]
             for name, camera in sorted(config.camera.items())
         },
     ]

@@ -1,6 +1,5 @@
 """One light frame from its file to rows: what a worker process does."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,11 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 from astropy.wcs import WCS
-from numpy.typing import NDArray
 
 from ...errors import PhotometryError, RegistrationError
 from ...warehouse import packages
-from ...warehouse.config import Config
 from ..astrometry import (
     carried_wcs,
     pixel_positions,
@@ -22,13 +19,10 @@ from ..astrometry import (
     wcs_from_cards,
     wcs_row,
 )
-from ..background import Background, mesh_background
-from ..calibrate import PixelLimits, calibrate
 from ..detection import detect, frame_quality, whole_stars
 from ..flags import Flag
 from ..header_wcs import trusted_wcs
 from ..photometry import Photometry, forced_photometry
-from ..pixels import read_pixels
 from ..registration import (
     Registration,
     apply_registration,
@@ -36,65 +30,12 @@ from ..registration import (
     registration_from_map,
     registration_row,
 )
-from ..saturation import estimate_saturation_adu
 from ..starmatch import match_stars
-from .masters import read_master
+from .light_pixels import Reduced, reduce_light
+from .tasks import FieldFile, LightTask
 
 LEAST_USEFUL_PIX = 3.0  # a smaller radius loses light even to the pixels themselves
 FALLBACK_FWHM_PIX = 3.0  # for the radii of a frame without any star to measure
-
-
-@dataclass(frozen=True, slots=True)
-class MasterFile:
-    """A master on disk."""
-
-    path: Path
-    checksum: str
-
-
-@dataclass(frozen=True, slots=True)
-class FieldFile:
-    """A field for workers: its stars are in a Parquet file, the rest is here."""
-
-    field_id: int
-    reference_frame_id: int
-    stars: Path
-    n_x_pix: int
-    n_y_pix: int
-    cards: str | None
-    scale_arcsec_per_pix: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class LightTask:
-    """Everything a worker must know of a light frame."""
-
-    frame_id: int
-    path: Path
-    hdu_index: int
-    shape: tuple[int, int]
-    header: str
-    scale_arcsec_per_pix: float | None
-    ra_deg: float | None
-    dec_deg: float | None
-    calibration: dict[str, Any]
-    bias: MasterFile | None
-    dark: MasterFile | None
-    flat: MasterFile | None
-    dark_is_bias_subtracted: bool
-    saturation_adu: float | None
-    config: Config
-    recipe: str
-    night: Any = None
-    field: FieldFile | None = None
-    apertures: tuple[tuple[int, str, float], ...] = ()
-    parts: Path | None = None
-
-    @property
-    def key(self) -> str:
-        """Hash of all that decides the rows: a part under this name need not be made again."""
-        text = f"{self.frame_id}/{self.recipe}/{self.field}"
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +45,6 @@ class Inspection:
     frame_id: int
     stars: pl.DataFrame
     quality: pl.DataFrame
-
-
-@dataclass(frozen=True, slots=True)
-class Reduced:
-    """A frame in memory: raw and calibrated pixels, mask (bits of `PixelMask`), sky."""
-
-    raw: NDArray[Any]
-    data_adu: NDArray[np.float32]
-    mask: NDArray[np.uint8]
-    background: Background
-    saturation_adu: float | None
-    saturation_source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +98,8 @@ def measure_light(task: LightTask) -> Path:
             {"step": ["photometry"], "recipe": [task.recipe], "state": ["done"]}
         ),
     }
+    if task.defects is not None:
+        tables["defect_use"] = pl.DataFrame({"master_id": [task.defects.master_id]})
     on_sky = _sky_solution(task, task.field, registration, header_wcs)
     if on_sky is not None:
         tables["wcs"] = on_sky
@@ -195,34 +126,6 @@ def frame_wcs(task: LightTask) -> WCS | None:
 def read_field_stars(path: Path) -> pl.DataFrame:
     """Read the stars of a field: source_id, x_pix, y_pix, flux_adu, ra_deg, dec_deg, flags."""
     return pl.read_parquet(path)
-
-
-def reduce_light(task: LightTask) -> Reduced:
-    """Read a frame, calibrate it with its masters and measure its sky.
-
-    Raises
-    ------
-    FrameError
-        The frame cannot be read or calibrated, or a master is gone.
-    """
-    raw = read_pixels(task.path, task.hdu_index, shape=task.shape)
-    saturation_adu, source = task.saturation_adu, "configuration"
-    if saturation_adu is None:
-        saturation_adu = estimate_saturation_adu(raw)
-        source = "none" if saturation_adu is None else "pixels"
-    calibrated = calibrate(
-        raw,
-        bias=_master(task.bias),
-        dark=_master(task.dark),
-        flat=_master(task.flat),
-        dark_is_bias_subtracted=task.dark_is_bias_subtracted,
-        dark_scale=task.calibration["dark_scale"] or 1.0,
-        limits=PixelLimits(saturation_adu),
-        name=str(task.path),
-    )
-    data, mask = calibrated.data_adu, calibrated.mask
-    background = mesh_background(data, mask=mask, mesh_pix=task.config.detection.mesh_pix)
-    return Reduced(raw, data, mask, background, saturation_adu, source)
 
 
 def _see(task: LightTask) -> Seen:
@@ -257,10 +160,6 @@ def calibration_flags(calibration: dict[str, Any]) -> Flag:
         if calibration[name] is None:
             flags |= flag
     return flags | Flag.SCALED_DARK if calibration["dark_scale"] is not None else flags
-
-
-def _master(master: MasterFile | None):
-    return None if master is None else read_master(master.path, master.checksum)
 
 
 def _register(

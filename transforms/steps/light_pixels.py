@@ -1,0 +1,152 @@
+"""The pixels of one light frame: read, calibrated with the masters chosen for it, masked."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CalibrationError
+from ..background import Background, mesh_background
+from ..calibrate import (
+    Calibrated,
+    CalibratedWithVariance,
+    MasterRows,
+    PixelLimits,
+    PixelNoise,
+    calibrate,
+    calibrate_with_variance,
+)
+from ..cosmics import CosmicLimits, mask_cosmic_rays
+from ..linearity import make_linearity
+from ..pixels import read_pixels
+from ..saturation import estimate_saturation_adu
+from .master_files import open_master, read_defects, read_master
+from .masters import frame_sections
+from .tasks import LightTask, MasterFile
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """A frame in memory: raw and calibrated pixels, mask (bits of `PixelMask`), sky."""
+
+    raw: NDArray[Any]
+    data_adu: NDArray[np.float32]
+    mask: NDArray[np.uint8]
+    background: Background
+    saturation_adu: float | None
+    saturation_source: str
+
+
+def reduce_light(task: LightTask) -> Reduced:
+    """Read a frame, calibrate it with its masters and measure its sky.
+
+    Raises
+    ------
+    FrameError
+        The frame cannot be read or calibrated, or a master is gone.
+    """
+    raw = read_pixels(task.path, task.hdu_index, shape=task.shape)
+    saturation_adu, source = task.saturation_adu, "configuration"
+    if saturation_adu is None:
+        saturation_adu = estimate_saturation_adu(raw)
+        source = "none" if saturation_adu is None else "pixels"
+    calibrated = calibrate_light(task, raw, saturation_adu)
+    data, mask = calibrated.data_adu, calibrated.mask
+    background = mesh_background(data, mask=mask, mesh_pix=task.config.detection.mesh_pix)
+    return Reduced(raw, data, mask, background, saturation_adu, source)
+
+
+def calibrate_light(task: LightTask, raw: NDArray[Any], saturation_adu: float | None) -> Calibrated:
+    """Calibrate a light frame with the masters chosen for it; mask cosmic rays if configured.
+
+    Raises
+    ------
+    CalibrationError
+        A master is gone, or holds another part of a frame than the light.
+    """
+    bias, dark, flat = task.bias, task.dark, task.flat
+    calibrated = calibrate(
+        raw,
+        bias=None if bias is None else read_master(bias.path, bias.checksum),
+        dark=None if dark is None else read_master(dark.path, dark.checksum),
+        flat=None if flat is None else read_master(flat.path, flat.checksum),
+        **_treatment(task, saturation_adu),
+    )
+    return _without_cosmic_rays(task, calibrated, saturation_adu)
+
+
+def calibrate_light_with_variance(
+    task: LightTask, raw: NDArray[Any], saturation_adu: float | None
+) -> CalibratedWithVariance:
+    """Calibrate a light frame, with the variance of every pixel.
+
+    Raises
+    ------
+    CalibrationError
+        As `calibrate_light`; or gain or read noise of the frame are not known.
+    """
+    if task.gain_e_per_adu is None or task.read_noise_e is None:
+        raise CalibrationError(
+            f"{task.path}: no variance without gain ({task.gain_e_per_adu}) and read noise "
+            f"({task.read_noise_e}). Take flats and biases, or state both in the configuration."
+        )
+    return calibrate_with_variance(
+        raw,
+        noise=PixelNoise(task.read_noise_e / task.gain_e_per_adu, task.gain_e_per_adu),
+        bias=_opened(task.bias),
+        dark=_opened(task.dark),
+        flat=_opened(task.flat),
+        **_treatment(task, saturation_adu),
+    )
+
+
+def _opened(master: MasterFile | None) -> MasterRows | None:
+    return None if master is None else open_master(master.path, master.checksum)
+
+
+def _treatment(task: LightTask, saturation_adu: float | None) -> dict[str, Any]:
+    """Return what both ways of calibrating need beside the masters."""
+    settings = task.config.calibration
+    sections = frame_sections(task.header, task.shape, is_wanted=settings.overscan)
+    masters = (task.bias, task.dark, task.flat, task.defects)
+    for master in masters:
+        # an imported master may hold the light alone without saying so: its size decides
+        if master is not None and master.trim is not None and master.trim != sections.trim:
+            raise CalibrationError(
+                f"{task.path}: its light is {sections.trim or 'the whole frame'}, but master "
+                f"{master.master_id} holds {master.trim}. Retire that master, or put TRIMSEC right."
+            )
+    defects = task.defects
+    return {
+        "dark_is_bias_subtracted": task.dark_is_bias_subtracted,
+        "dark_scale": task.calibration["dark_scale"] or 1.0,
+        "defects": None if defects is None else read_defects(defects.path, defects.checksum),
+        "sections": sections,
+        "linearity": make_linearity(task.linearity),
+        "limits": PixelLimits(saturation_adu, task.linearity_adu, settings.min_flat),
+        "name": str(task.path),
+    }
+
+
+def _without_cosmic_rays(
+    task: LightTask, calibrated: Calibrated, saturation_adu: float | None
+) -> Calibrated:
+    settings = task.config.calibration
+    if not settings.cosmic_rays:
+        return calibrated
+    gain, read_noise_e = task.gain_e_per_adu, task.read_noise_e
+    if gain is None or read_noise_e is None:
+        raise CalibrationError(
+            f"{task.path}: cosmic rays cannot be told from noise without gain ({gain}) and read "
+            f"noise ({read_noise_e}). State both, or set `cosmic_rays = false`."
+        )
+    mask = mask_cosmic_rays(
+        calibrated.data_adu,
+        calibrated.mask,
+        gain_e_per_adu=gain,
+        read_noise_e=read_noise_e,
+        saturation_adu=saturation_adu,
+        limits=CosmicLimits(settings.cosmic_sigma),
+    )
+    return Calibrated(calibrated.data_adu, mask)

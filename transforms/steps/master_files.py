@@ -1,0 +1,113 @@
+"""The files of masters: written whole, told from altered ones, read by workers.
+
+A file holds the master, the variance of each of its pixels and how many frames went into it; a map
+of defects holds its bits alone. The same frames give the same bytes, so that a lost file is made
+again without a row changing.
+"""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from ...errors import CalibrationError
+from ...warehouse import disk
+from ...warehouse.packages import file_checksum
+from ..badpixels import Defects
+from ..calibrate import MasterRows
+from ..masters import BuiltMaster
+from ..pixels import Image, open_rows
+
+CACHED_MASTERS = 4  # of 245 MB each at camera scale
+VARIANCE_HDU = 1
+
+
+@lru_cache(maxsize=CACHED_MASTERS)
+def read_master(path: Path, checksum: str) -> Image:
+    """Read a master frame, shape (n_y, n_x), float32.
+
+    Raises
+    ------
+    CalibrationError
+        If the file is gone or was altered since it was made.
+    """
+    return np.ascontiguousarray(_read(path, checksum), dtype=np.float32)
+
+
+@lru_cache(maxsize=1)
+def read_defects(path: Path, checksum: str) -> NDArray[np.uint8]:
+    """Read a map of defects, bits of `PixelMask`, shape (n_y, n_x); same errors."""
+    return np.ascontiguousarray(_read(path, checksum), dtype=np.uint8)
+
+
+def open_master(path: Path, checksum: str) -> MasterRows:
+    """Open a master for reading in bands of rows, with its variance if it has one; same errors."""
+    check_master(path, checksum)
+    with fits.open(path) as hdus:
+        has_variance = "VARIANCE" in hdus
+    return MasterRows(open_rows(path, 0), open_rows(path, VARIANCE_HDU) if has_variance else None)
+
+
+def is_whole(path: Path, checksum: str) -> bool:
+    """Say whether the file of a master is there, and as it was made."""
+    return path.is_file() and file_checksum(path) == checksum
+
+
+def check_master(path: Path, checksum: str) -> None:
+    """Refuse the file of a master that is gone or was altered."""
+    if not path.is_file():
+        raise CalibrationError(
+            f"{path}: master file is gone. Run the same command again: it is made anew from its "
+            "frames, if they are still there."
+        )
+    if file_checksum(path) != checksum:
+        raise CalibrationError(
+            f"{path}: master file was altered since it was made. Run the same command again: it "
+            "is made anew from its frames, if they are still there."
+        )
+
+
+def write_master(path: Path, built: BuiltMaster, kind: str) -> None:
+    """Write a master with the variance and the count of each pixel."""
+    header = fits.Header()
+    header["IMAGETYP"] = f"MASTER {kind.upper()}"
+    header["NCOMBINE"] = (built.n_frame, "frames that went in")
+    header["COMBINE"] = (built.method, "how they were combined")
+    header["LEVEL"] = (built.level_adu, "[adu] median, of a flat before normalisation")
+    header["NOISE"] = (built.noise_adu, "[adu] noise of one pixel, at that level")
+    _write(
+        path,
+        fits.PrimaryHDU(built.data_adu.astype(np.float32), header),
+        fits.ImageHDU(built.variance_adu2.astype(np.float32), name="VARIANCE"),
+        fits.ImageHDU(built.n_used.astype(np.int16), name="COUNT"),
+    )
+
+
+def write_defects(path: Path, defects: Defects) -> None:
+    """Write a map of defects."""
+    header = fits.Header()
+    header["IMAGETYP"] = "MASTER BADPIXEL"
+    header["NHOT"] = (defects.n_hot_pix, "pixels with bit 8")
+    header["NCOLD"] = (defects.n_cold_pix, "pixels with bit 16")
+    header["NDEAD"] = (defects.n_dead_pix, "pixels with bit 32")
+    _write(path, fits.PrimaryHDU(defects.bits, header))
+
+
+def _read(path: Path, checksum: str) -> NDArray[Any]:
+    check_master(path, checksum)
+    return np.asarray(fits.getdata(path, 0, memmap=False))
+
+
+def _write(path: Path, *hdus: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    n_byte = sum(hdu.data.nbytes for hdu in hdus)
+    with disk.room_for(path.parent, n_byte), draft.open("wb") as file:
+        fits.HDUList(list(hdus)).writeto(file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
