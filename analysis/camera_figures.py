@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from .canvas import (
     BINNED,
@@ -22,15 +24,15 @@ from .canvas import (
 COLOURS = (BINNED, MODEL, MARK, "#5f7f3b", "#7a5195", DATA, GREY)
 
 
-def transfer_figure(points: pl.DataFrame, *, saturation_adu: float | None = None) -> Figure:
+def transfer_figure(points: pl.DataFrame, *, full_adu: float | None = None) -> Figure:
     """Draw variance against signal, and below it their ratio over what the gain says.
 
     Parameters
     ----------
     points
         Rows of the query `transfer_curve`; of one gain setting.
-    saturation_adu
-        Raw level at which the variance collapses, if known.
+    full_adu
+        Signal above the bias at which the variance collapses, if known.
     """
     with figure_style():
         figure = Figure(figsize=(WIDE_IN, 0.85 * WIDE_IN), layout="constrained")
@@ -41,19 +43,21 @@ def transfer_figure(points: pl.DataFrame, *, saturation_adu: float | None = None
             label = " ".join(str(part) for part in (night, band) if part is not None)
             is_drawn = (signal > 0) & (variance > 0)
             x, y = signal[is_drawn], variance[is_drawn]
-            above.loglog(x, y, ".", ms=4, color=colour, label=label)
+            above.plot(x, y, ".", ms=4, color=colour, label=label)
             if len(gain) and x.size:
                 span = np.array([x.min(), x.max()])
-                above.loglog(span, span / gain[0], "-", lw=0.8, color=colour)
-                below.semilogx(x, np.clip(y / x * gain[0], 0, 3), ".", ms=4, color=colour)
+                above.plot(span, span / gain[0], "-", lw=0.8, color=colour)
+                below.plot(x, np.clip(y / x * gain[0], 0, 3), ".", ms=4, color=colour)
         below.axhline(1, lw=0.8, color=GREY)
-        if saturation_adu is not None:
+        if full_adu is not None:
             for axes in (above, below):
-                axes.axvline(saturation_adu, lw=0.9, ls="--", color=MODEL)
+                axes.axvline(full_adu, lw=0.9, ls="--", color=MODEL)
         above.set_ylabel("Variance of a frame without read noise (ADU²)")
         below.set_ylabel("over that of the gain")
         below.set_ylim(0, 3.05)
         below.set_xlabel("Signal above the bias (ADU)")
+        for axis in (above.xaxis, above.yaxis, below.xaxis):
+            _suit_scale(axis)
         legend_below(figure, above, WIDE_IN)
     return figure
 
@@ -74,13 +78,15 @@ def linearity_figure(levels: pl.DataFrame) -> Figure:
             exposure, signal = floats(rows["exposure_s"]), floats(rows["signal_adu"])
             rate = signal / exposure
             label = " ".join(str(part) for part in (night, band) if part is not None)
-            left.loglog(exposure, signal, ".", ms=5, color=colour, label=label)
-            right.semilogx(signal, rate / np.median(rate), ".", ms=5, color=colour)
+            left.plot(exposure, signal, ".", ms=5, color=colour, label=label)
+            right.plot(signal, rate / np.median(rate), ".", ms=5, color=colour)
         right.axhline(1, lw=0.8, color=GREY)
         left.set_xlabel("Exposure (s)")
         left.set_ylabel("Level above the bias (ADU)")
         right.set_xlabel("Level above the bias (ADU)")
         right.set_ylabel("Rate over its median")
+        for axis in (left.xaxis, left.yaxis, right.xaxis):
+            _suit_scale(axis)
         legend_below(figure, left, WIDE_IN)
     return figure
 
@@ -138,8 +144,7 @@ def dark_figure(darks: pl.DataFrame) -> Figure:
         figure = Figure(figsize=(WIDE_IN, 0.36 * WIDE_IN), layout="constrained")
         axes = figure.subplots()
         axes.plot(floats(darks["temperature_degc"]), values, "o", ms=4, color=BINNED)
-        if np.nanmin(values) > 0:
-            axes.set_yscale("log")
+        _suit_scale(axes.yaxis)
         axes.set_xlabel("Sensor (°C)")
         axes.set_ylabel(f"Dark current ({'e⁻' if in_electrons else 'ADU'}/s)")
     return figure
@@ -151,6 +156,21 @@ def _groups(points: pl.DataFrame):
 
 def _cycle() -> Sequence[str]:
     return COLOURS * 50
+
+
+def _suit_scale(axis: Axis) -> None:
+    """Make an axis logarithmic where its data span a factor of four; ticks are plain numbers."""
+    low, high = axis.get_data_interval()
+    if not (low > 0 and high > 4 * low):
+        return
+    if axis is axis.axes.xaxis:
+        axis.axes.set_xscale("log")
+    else:
+        axis.axes.set_yscale("log")
+    steps = (1.0, 2.0, 5.0) if high < 200 * low else (1.0,)
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _label_nights(axes: Axes, nights: Sequence[object]) -> None:

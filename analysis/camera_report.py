@@ -152,8 +152,8 @@ def _head(report: CameraReport, good: pl.DataFrame) -> list[tuple[str, str]]:
 
 
 def _history(good: pl.DataFrame, biases: pl.DataFrame) -> Plot | None:
-    if good.is_empty() and biases.is_empty():
-        return None
+    if max(good["night"].n_unique(), biases["night"].n_unique()) < 2:
+        return None  # the table says as much
     return plot(
         history_figure(good, biases),
         name="history",
@@ -167,14 +167,15 @@ def _transfer(report: CameraReport) -> Plot | None:
     if points.is_empty():
         return None
     full = report.ramp_fit["saturation_adu"].drop_nulls()
-    saturation_adu = float(full[0]) if len(full) else None
+    pedestal_adu = float((points["level_adu"] - points["signal_adu"]).to_numpy()[0])
+    full_adu = float(full[0]) - pedestal_adu if len(full) else None
     return plot(
-        transfer_figure(points, saturation_adu=saturation_adu),
+        transfer_figure(points, full_adu=full_adu),
         name="transfer",
         alt=f"Photon transfer curve of {points.height} levels.",
         caption="Variance against signal, every pair of flats in bins of level; lines: the gain. "
         "Points far above it belong to pairs whose lamp shifted, which are not used."
-        + (" Dashed: the wells are full." if saturation_adu else ""),
+        + (" Dashed: the wells are full." if full_adu else ""),
     )
 
 
@@ -193,7 +194,7 @@ def _linearity(levels: pl.DataFrame) -> Plot | None:
 def _bias_and_dark(report: CameraReport) -> Section:
     darks = report.dark_history
     figure = None
-    if darks.drop_nulls("temperature_degc").height:
+    if darks["temperature_degc"].drop_nulls().n_unique() > 1:
         figure = plot(
             dark_figure(darks.drop_nulls("temperature_degc")),
             name="dark",
@@ -239,7 +240,7 @@ def _flat_pictures(flats: tuple[FlatImage, ...]) -> list[Picture]:
     shown: list[Picture] = []
     last: dict[str | None, FlatImage] = {}
     for flat in flats:
-        caption = f"{flat.name}: {flat.n_frame} frames of {flat.level_adu:.0f} ADU"
+        caption = f"{flat.name}: {counted(flat.n_frame)} of {flat.level_adu:.0f} ADU"
         shown.append(picture(grey_png(flat.data), alt=f"Master flat {flat.name}", caption=caption))
         other = last.get(flat.band) or next(iter(last.values()), None)
         if other is not None and other.data.shape == flat.data.shape:
@@ -262,6 +263,11 @@ def flat_ratio(flat: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
     np.divide(flat, other, out=ratio, where=(flat > 0) & (other > 0))
     finite = ratio[np.isfinite(ratio)]
     return ratio / np.median(finite) if finite.size else ratio
+
+
+def counted(n_frame: int) -> str:
+    """Write a number of frames."""
+    return f"{n_frame} frame{'' if n_frame == 1 else 's'}"
 
 
 def _flat_text(flats: tuple[FlatImage, ...]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from ..errors import LockedError, NotFoundError, UsageError
+from .night import night
 from .session import SESSION
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def register(app: App) -> None:
     app.command(identify)
     report = App(name="report", help="Write a report as one HTML file that opens offline.")
     report.command(transit)
+    report.command(night)
     app.command(report)
 
 
