@@ -46,17 +46,21 @@ def fields() -> None:
     SESSION.rows(rows.rename({"field_id": "field", "field_name": "name"}).select(FIELD_COLUMNS))
 
 
-def stars(field: str, /) -> None:
-    """List the stars of a field, brightest first.
+def stars(field: str, /, *, aperture: str | None = None) -> None:
+    """List the stars of a field, brightest first, one row for each band.
 
     Parameters
     ----------
     field
         Number or name of the field.
+    aperture
+        Name or number of the aperture of the magnitudes; else the one with most stars. The query
+        `sql stars` lists all.
     """
     warehouse = SESSION.warehouse()
     field_id, _ = find_field(warehouse, field)
-    SESSION.rows(warehouse.query("stars", field=field_id))
+    rows = warehouse.query("stars", field=field_id)
+    SESSION.rows(_in_aperture(rows, aperture))
 
 
 def light_curve(
@@ -227,6 +231,27 @@ def store_comparison(warehouse: "Warehouse", chosen: "list[pl.DataFrame]") -> No
             current.store("comparison", {"comparison_star": rows})
     except LockedError as error:
         SESSION.say(f"the comparison stars were not stored: {error}")
+
+
+def _in_aperture(rows: "pl.DataFrame", aperture: str | None) -> "pl.DataFrame":
+    """Keep the rows in one aperture, and those of stars that were never measured."""
+    import polars as pl
+
+    measured = rows.filter(pl.col("aperture_id").is_not_null())
+    counts = measured.group_by("aperture_id", "aperture_name").len()
+    known = counts.sort("len", "aperture_id", descending=[True, False])
+    if aperture is not None:
+        known = known.filter(
+            (pl.col("aperture_name") == aperture)
+            | (pl.col("aperture_id").cast(pl.String) == aperture)
+        )
+        if known.is_empty():
+            names = ", ".join(sorted(counts["aperture_name"]))
+            raise NotFoundError(f"no star was measured in aperture {aperture!r}; in: {names}.")
+    chosen = known["aperture_id"][:1]
+    return rows.filter(
+        pl.col("aperture_id").is_null() | pl.col("aperture_id").is_in(chosen.implode())
+    )
 
 
 def _chosen_nights(nights: "pl.DataFrame", night: str | None, band: str | None) -> "pl.DataFrame":
