@@ -314,7 +314,7 @@ def _flats(warehouse: "Warehouse", rows: list[dict[str, Any]]) -> "tuple[FlatIma
     from ..analysis.camera_report import FlatImage
     from ..analysis.thumbnails import block_mean
     from ..errors import StarmusterError
-    from ..transforms.steps.masters import read_master
+    from ..transforms.steps.master_files import read_master
 
     flats: list[FlatImage] = []
     for row in rows:

@@ -108,7 +108,7 @@ def _gather(warehouse: "Warehouse", when: date) -> "NightReport":
 
 
 def _masters(warehouse: "Warehouse", masters: "pl.DataFrame") -> "list[Thumbnail]":
-    from ..transforms.steps.masters import read_master
+    from ..transforms.steps.master_files import read_master
 
     shown: list[Thumbnail] = []
     for row in masters.head(N_MASTER).iter_rows(named=True):
