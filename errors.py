@@ -10,6 +10,7 @@
     │   ├── PackageError      a package of rows is damaged
     │   └── DiskFullError     no room for what must be written
     ├── QueryError            a query that cannot or may not run
+    ├── FetchError            a service on the network that did not answer
     ├── FrameError            one file; the night goes on
     │   ├── HeaderError       not an image we can catalogue
     │   ├── PixelError        pixels cannot be read
@@ -62,6 +63,10 @@ class DiskFullError(WarehouseError):
 
 class QueryError(StarmusterError):
     """A query cannot or may not run."""
+
+
+class FetchError(StarmusterError):
+    """A service on the network did not answer, or not with what was asked for."""
 
 
 class FrameError(StarmusterError):

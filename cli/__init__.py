@@ -20,7 +20,7 @@ from ..errors import (
     UsageError,
     VersionError,
 )
-from . import answering, cameras, housekeeping, ingesting
+from . import answering, cameras, catalogues, housekeeping, ingesting
 from .session import SESSION
 
 USAGE = (ConfigError, NoWarehouseError, NotFoundError, QueryError, UsageError, VersionError)
@@ -36,7 +36,7 @@ app = App(
     result_action="return_value",
 )
 app.meta.group_parameters = Group("Options taken before and after every command", sort_key=0)
-for module in (ingesting, answering, cameras, housekeeping):
+for module in (ingesting, catalogues, answering, cameras, housekeeping):
     module.register(app)
 
 

@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from .. import __version__
 from ..errors import UsageError
+from .catalogues import import_catalogue
 from .session import SESSION, plain_rows, progress
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def register(app: App) -> None:
     app.command(run)
     importing = App(name="import", help="Bring in what others published.")
     importing.command(ephemerides)
+    importing.command(import_catalogue, name="catalogue")
     app.command(importing)
     app.command(demo)
 

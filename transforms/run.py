@@ -33,6 +33,7 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
     done = {"masters": 0, "frames_measured": 0, "frames_not_measured": 0, "measurements": 0}
     if not mirror_settings(run) and not is_anything_pending(run):
         return done
+    from .steps.crossmatch import match_catalogues
     from .steps.fields import find_fields
     from .steps.gain import measure_gains, measure_star_scatter
     from .steps.levels import measure_levels
@@ -48,6 +49,7 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
     find_fields(run)
     n_unreferenced = make_references(run, jobs=jobs, say=say)
     lights = measure_lights(run, jobs=jobs, progress=progress, say=say)
+    match_catalogues(run, say=say)
     measure_star_scatter(run, say=say)
     return done | {
         "frames_measured": lights.n_measured,

@@ -35,6 +35,11 @@ select
 from pending_photometry
 union all
 select
+    'crossmatch' as step,
+    count(*) as n_frames
+from pending_reference_match
+union all
+select
     'star scatter' as step,
     count(*) as n_frames
 from pending_star_scatter;
