@@ -38,7 +38,8 @@ def field_chart(
     Parameters
     ----------
     stars
-        x_pix, y_pix, flux_adu, is_used and label (drawn beside it; null for none).
+        x_pix, y_pix, flux_adu, is_used (null: neither used nor rejected) and label (drawn beside
+        it; null for none).
     target_xy_pix
         The target in the same pixels, 0-based.
     image
@@ -130,8 +131,9 @@ def _draw_discs(axes: Axes, stars: pl.DataFrame) -> None:
 
 
 def _draw_stars(axes: Axes, stars: pl.DataFrame, target_xy_pix: tuple[float, float] | None) -> None:
-    for is_used, color, label in ((False, GREY, "rejected"), (True, BINNED, "comparison star")):
-        some = stars.filter(pl.col("is_used") == is_used)
+    kinds = ((None, GREY, "star"), (False, GREY, "rejected"), (True, BINNED, "comparison star"))
+    for is_used, color, label in kinds:
+        some = stars.filter(pl.col("is_used").eq_missing(pl.lit(is_used, pl.Boolean)))
         if some.height:
             size, width = (70, 1.1) if is_used else (30, 0.8)
             axes.scatter(

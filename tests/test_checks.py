@@ -73,8 +73,8 @@ SOUND: dict[str, list[dict[str, Any]]] = {
         {"field_id": 9, "source_id": 5, "catalogue_name": "a", "reference_star_id": 1}
     ],
     "stack": [
-        {"stack_id": 1, "field_id": 9, "band": "r", "night": None, "n_frame": 1},
-        {"stack_id": 2, "field_id": 9, "band": "r", "night": NIGHT, "n_frame": 0},
+        {"stack_id": 1, "field_id": 9, "band": "r", "night": None, "sky": "mesh", "n_frame": 1},
+        {"stack_id": 2, "field_id": 9, "band": "r", "night": NIGHT, "sky": "mesh", "n_frame": 0},
     ],
     "stack_frame": [
         {"stack_id": 1, "frame_id": 1, "is_used": True},

@@ -1,4 +1,4 @@
--- No two rows of stack share stack_id, nor field, band and night.
+-- No two rows of stack share stack_id, nor field, band, night and sky.
 select stack_id
 from stack
 group by stack_id
@@ -6,5 +6,5 @@ having count(*) > 1
 union all
 select min(stack_id) as stack_id
 from stack
-group by field_id, band, night
+group by field_id, band, night, sky
 having count(*) > 1;

@@ -1,12 +1,14 @@
 -- Stacks: deep images made of many frames.
 
--- A deep image of a field in one band. One row per field, band and night, or of all nights.
+-- A deep image of a field in one band. One row per field, band, night (or all nights)
+-- and kind of sky.
 create table stack (
     stack_id integer not null,          -- counted up by the loader
     field_id integer not null,          -- table field, whose pixels it has
     band varchar,                       -- band of its frames
     night date,                         -- night of its frames; null: all nights
     reference_frame_id integer not null, -- frame to whose light all others were scaled
+    sky varchar not null,               -- how its frames' sky was taken off: mesh or plane
     rule varchar not null,              -- clipped mean or weighted mean
     kernel varchar not null,            -- bilinear or lanczos3
     n_frame smallint not null,          -- frames that went in

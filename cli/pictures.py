@@ -1,0 +1,369 @@
+"""Commands that make pictures: stack, colour, chart."""
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from ..errors import NotFoundError, StarmusterError, UsageError
+from .answering import find_field
+from .ingesting import open_run
+from .session import SESSION, progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    from astropy.wcs import WCS
+
+    from ..transforms.stack import Rule
+    from ..warehouse.store import Warehouse
+
+RULES: "dict[str, Rule]" = {"clipped": "clipped mean", "weighted": "weighted mean"}
+UNITS_ARCSEC = {"d": 3600.0, "°": 3600.0, "'": 60.0, "m": 60.0, '"': 1.0, "s": 1.0}
+N_LABEL = 40  # stars of a finding chart with their numbers
+
+
+def register(app: App) -> None:
+    """Add the commands of this module."""
+    app.command(stack)
+    app.command(colour)
+    app.command(chart)
+
+
+def stack(
+    field: str,
+    /,
+    *,
+    band: str,
+    night: str | None = None,
+    sky: Literal["mesh", "plane"] = "mesh",
+    rule: Literal["clipped", "weighted"] = "clipped",
+    kernel: Literal["bilinear", "lanczos3"] = "bilinear",
+    cuts: tuple[float, float] | None = None,
+    output: Path | None = None,
+    jobs: Annotated[int | None, Parameter(name=["--jobs", "-j"])] = None,
+) -> None:
+    """Combine the frames of a field in one band into a deep image, as FITS and as a picture.
+
+    Frames are calibrated anew, scaled by the stars they have in common, laid on the pixels of the
+    field, and averaged without what only one of them saw.
+
+    Parameters
+    ----------
+    field
+        Number or name of the field.
+    band
+        Band of the frames.
+    night
+        Only this night, as YYYY-MM-DD.
+    sky
+        What is taken off each frame: a mesh, or a plane, which leaves clusters and nebulae whole.
+    rule
+        Mean without outliers, or of everything.
+    kernel
+        How frames are resampled.
+    cuts
+        Light shown white and black in the picture, ADU.
+    output
+        FITS file to write; the picture has its name with .png. Else in the folder `stacks`.
+    jobs
+        Threads; else one a core.
+    """
+    from ..analysis.canvas import as_png
+    from ..analysis.pictures import grey_figure
+
+    warehouse = SESSION.warehouse()
+    field_id, field_name = find_field(warehouse, field)
+    when = parse_night(night)
+    options = {"sky": sky, "rule": RULES[rule], "kernel": kernel}
+    row, path = _stack(warehouse, field_id, band, when, options, output=output, jobs=jobs)
+    picture = path.with_suffix(".png")
+    title = f"{field_name}, {band}, {night or 'all nights'}: {row['n_frame']} frames"
+    picture.write_bytes(as_png(grey_figure(_read(path)[0], cuts=cuts, title=title)))
+    with warehouse.reading() as con:
+        frames = con.table("stack_frame").filter(f"stack_id = {int(row['stack_id'])}").pl()
+    left_out = frames.filter(~frames["is_used"]).select("frame_id", "reason").to_dicts()
+    if SESSION.as_json:
+        SESSION.answer(row | {"files": [path, picture], "left_out": left_out})
+        return
+    for frame in left_out:
+        SESSION.say(f"left out frame {frame['frame_id']}: {frame['reason']}")
+    for name in ("n_frame", "total_exposure_s", "noise_adu", "noise_correlation", "fwhm_pix"):
+        SESSION.tell(f"{name:>20}  {row[name] if row[name] is not None else 'not known'}")
+    for file in (path, picture):
+        SESSION.tell(f"{'wrote':>20}  {file}")
+
+
+def colour(
+    field: str,
+    /,
+    *,
+    bands: tuple[str, str, str],
+    weights: tuple[float, float, float] | None = None,
+    stretch: float | None = None,
+    q: Annotated[float, Parameter(name="--q")] = 8.0,
+    cutout: str | None = None,
+    sky: Literal["mesh", "plane"] = "plane",
+    night: str | None = None,
+    output: Path | None = None,
+    jobs: Annotated[int | None, Parameter(name=["--jobs", "-j"])] = None,
+) -> None:
+    """Make a colour picture of a field from its stacks in three bands.
+
+    A stack that is missing, or older than what it is made of, is made first.
+
+    Parameters
+    ----------
+    field
+        Number or name of the field.
+    bands
+        Bands shown red, green and blue.
+    weights
+        Multiply the three; else the median star is white.
+    stretch
+        Light at which the picture leaves the linear part, ADU; else 15 sigmas of the sky.
+    q
+        How soon bright stars are compressed.
+    cutout
+        "RA DEC SIZE": place as for `light-curve`, side of the square in arcmin, or with its unit:
+        90", 5', 0.2d.
+    sky
+        What is taken off each frame: a plane, or a mesh, which flattens clusters and nebulae.
+    night
+        Only this night, as YYYY-MM-DD.
+    output
+        PNG or JPEG file; else one in the folder `stacks`.
+    jobs
+        Threads; else one a core.
+    """
+    from ..analysis import pictures
+
+    warehouse = SESSION.warehouse()
+    field_id, _ = find_field(warehouse, field)
+    place = parse_cutout(cutout) if cutout else None
+    when = parse_night(night)
+    options = {"sky": sky}
+    files = [_stack(warehouse, field_id, band, when, options, jobs=jobs)[1] for band in bands]
+    images, wcs = [], None
+    for file in files:
+        image, wcs = _read(file)
+        images.append(image)
+    if place is not None:
+        rows, columns = _cutout(images[0].shape, wcs, place, field)
+        images = [image[rows, columns] for image in images]
+    n = -(-max(images[0].shape) // pictures.LARGEST_PIX)
+    images = [pictures.shrink(image, n) for image in images]
+    chosen = weights or pictures.white_balance(images)
+    path = output or files[0].with_name(_joined(files[0], bands, is_cutout=place is not None))
+    picture = pictures.lupton_picture(images, weights=chosen, stretch=stretch, softening=q)
+    content = pictures.encode(picture, path.suffix)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    shown = {band: round(weight, 4) for band, weight in zip(bands, chosen, strict=True)}
+    if SESSION.as_json:
+        n_y, n_x, _ = picture.shape
+        SESSION.answer({"files": [path], "weights": shown, "n_x_pix": n_x, "n_y_pix": n_y})
+    SESSION.tell(f"{'weights':>20}  {', '.join(f'{b} {w:g}' for b, w in shown.items())}")
+    SESSION.tell(f"{'wrote':>20}  {path}")
+
+
+def chart(
+    field: str,
+    /,
+    *,
+    target: str | None = None,
+    label: int = N_LABEL,
+    output: Path | None = None,
+) -> None:
+    """Draw a finding chart: the field with the numbers of its stars, north and east.
+
+    Parameters
+    ----------
+    field
+        Number or name of the field.
+    target
+        Star to be marked, as for `light-curve`; its comparison stars are marked, too.
+    label
+        How many of the brightest stars show their numbers.
+    output
+        PNG file; else one in the folder `reports`.
+    """
+    import polars as pl
+
+    from ..analysis.canvas import as_png
+    from ..analysis.field_charts import field_chart
+    from ..analysis.stars import find_star
+    from ..warehouse.store import shipped
+
+    warehouse = SESSION.warehouse()
+    field_id, field_name = find_field(warehouse, field)
+    with warehouse.reading() as con:
+        star = None if target is None else find_star(con, target)
+        if star is not None and star.field_id != field_id:
+            raise NotFoundError(
+                f"{target} is source {star.source_id} of field {star.field_id}, not of {field}: "
+                f"ask for `starmuster chart {star.field_id}`."
+            )
+        number = None if star is None else star.source_id
+        stars = shipped(con, "chart_stars", field_id=field_id, target_source_id=number)
+        reference = con.table("field_reference").filter(f"field_id = {field_id}").pl()
+    if stars.is_empty():
+        raise NotFoundError(
+            f"field {field}: no stars are known yet. `starmuster run` finds them; table failure "
+            "tells why it could not."
+        )
+    own = stars.filter(pl.col("source_id").eq_missing(number))
+    drawn = stars.filter(pl.col("source_id").ne_missing(number)).with_row_index("rank")
+    drawn = drawn.filter(pl.col("is_used").fill_null(value=False) | (pl.col("rank") < label))
+    drawn = drawn.with_columns(label=pl.col("source_id").cast(pl.String))
+    row = reference.row(0, named=True)
+    figure = field_chart(
+        drawn,
+        own.select("x_pix", "y_pix").row(0) if own.height else None,
+        image=_field_image(warehouse, field_id, row),
+        scale_arcsec_per_pix=row["scale_arcsec_per_pix"],
+        width_in=9.0,
+        **_attitude(warehouse, row["reference_frame_id"]),
+    )
+    path = output or warehouse.reports / f"chart-{field_id}{f'-{number}' if number else ''}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(as_png(figure, dpi=200))
+    if SESSION.as_json:
+        SESSION.answer({"files": [path], "field": field_name, "target_source_id": number})
+    SESSION.tell(f"{'wrote':>20}  {path}")
+
+
+def parse_night(text: str | None) -> date | None:
+    """Read a night as YYYY-MM-DD.
+
+    Raises
+    ------
+    UsageError
+        If it is not one.
+    """
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"--night {text}: a date as 2024-03-08 is expected.") from error
+
+
+def parse_cutout(text: str) -> tuple[float, float, float]:
+    """Read "RA DEC SIZE" as degrees, degrees and arcsec.
+
+    Raises
+    ------
+    UsageError
+        If it is not that.
+    """
+    from ..analysis.stars import parse_position
+
+    *place, size = text.split()
+    position = parse_position(" ".join(place))
+    unit = UNITS_ARCSEC.get(size[-1:], 60.0)
+    try:
+        size_arcsec = float(size.rstrip("".join(UNITS_ARCSEC))) * unit
+    except ValueError:
+        size_arcsec = 0.0
+    if position is None or not 0 < size_arcsec < 90 * 3600:
+        raise UsageError(
+            f'--cutout "{text}": RA, DEC and SIZE expected, as "250.42 36.46 5" (arcmin) or '
+            '"16:41:41.2 +36:27:35 300\\"".'
+        )
+    return *position, size_arcsec
+
+
+def _stack(
+    warehouse: "Warehouse",
+    field_id: int,
+    band: str,
+    night: date | None,
+    options: dict[str, Any],
+    *,
+    jobs: int | None,
+    output: Path | None = None,
+) -> tuple[dict[str, Any], Path]:
+    """Return row and file of a stack; it is made unless it is there, made of the same."""
+    from ..transforms.steps.stack_plan import plan_stack, stored_stack
+    from ..transforms.steps.stacks import is_current, make_stack, stack_path
+
+    with warehouse.reading() as con:
+        plan = plan_stack(con, field_id, band, night=night, **options)
+        row = stored_stack(con, plan)
+    is_there = row is not None and (
+        output is None or stack_path(warehouse, row) == output.resolve()
+    )
+    if row is None or not (is_there and is_current(warehouse, row, plan)):
+        with open_run(warehouse) as current:
+            row = make_stack(
+                current,
+                plan,
+                path=output,
+                jobs=jobs or os.cpu_count() or 1,
+                progress=progress,
+                say=SESSION.say,
+            )
+    return row, stack_path(warehouse, row)
+
+
+def _read(path: Path) -> "tuple[np.ndarray, WCS | None]":
+    """Read the light of a stack, and its place on the sky if it has one."""
+    from astropy.io import fits
+
+    from ..transforms.astrometry import wcs_from_cards
+
+    with fits.open(path, memmap=False) as hdus:
+        primary: Any = hdus[0]
+        cards = [(c.keyword, c.value) for c in primary.header.cards if c.keyword != "COMMENT"]
+        wcs = wcs_from_cards(cards)
+        return primary.data.astype("f4"), wcs if wcs.has_celestial else None
+
+
+def _cutout(
+    shape: tuple[int, int], wcs: "WCS | None", place: tuple[float, float, float], field: str
+) -> tuple[slice, slice]:
+    from ..analysis.pictures import window
+    from ..transforms.astrometry import pixel_positions, scale_arcsec
+
+    if wcs is None:
+        raise NotFoundError(
+            f"field {field} has no sky solution, so no place on it has RA and Dec. Leave out "
+            "--cutout, or solve the field first."
+        )
+    ra_deg, dec_deg, size_arcsec = place
+    x, y = pixel_positions(wcs, ra_deg, dec_deg)
+    return window(shape, (float(x), float(y)), size_arcsec / scale_arcsec(wcs))
+
+
+def _joined(first: Path, bands: tuple[str, str, str], *, is_cutout: bool) -> str:
+    """Name a colour picture after the stack of its first band."""
+    name = first.stem.replace(f"_{bands[0]}", f"_{'-'.join(bands)}", 1)
+    return f"{name}{'_cutout' if is_cutout else ''}.png"
+
+
+def _field_image(warehouse: "Warehouse", field_id: int, reference: dict[str, Any]):
+    """Return the newest stack of a field, else its reference frame, else nothing to draw on."""
+    from ..transforms.pixels import read_pixels
+    from ..transforms.steps.paths import frame_paths
+    from ..transforms.steps.stacks import stack_path
+
+    with warehouse.reading() as con:
+        stacks = con.table("stack").filter(f"field_id = {field_id}").order("made_utc desc").pl()
+        frame_id = reference["reference_frame_id"]
+        path = frame_paths(con, [frame_id])[frame_id]
+    for row in stacks.to_dicts():
+        file = stack_path(warehouse, row)
+        if file.is_file():
+            return _read(file)[0]
+    try:
+        return read_pixels(path, reference["hdu_index"])
+    except StarmusterError as error:
+        SESSION.say(f"no picture of the field, stars are drawn as discs: {error}")
+        return None
+
+
+def _attitude(warehouse: "Warehouse", frame_id: int) -> dict[str, Any]:
+    with warehouse.reading() as con:
+        rows = con.table("wcs").filter(f"frame_id = {int(frame_id)}")
+        found = rows.project("rotation_deg, is_mirrored").pl()
+    return found.row(0, named=True) if found.height else {}
