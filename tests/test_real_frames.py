@@ -1,0 +1,432 @@
+"""The whole chain on real frames, as an observer meets it: through the command line."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from starmuster.transforms.solver import is_solver_installed
+from starmuster.warehouse.store import Warehouse
+
+pytestmark = pytest.mark.real
+
+SETS = ("hatp32", "lpseb35", "m13_griz", "damaged", "odd_fits", "st7_ramp")
+JOBS = ("--jobs", "2")
+# Runs a command and lists on standard error which files below a folder were opened.
+WATCHED = """
+import json, sys
+folder, opened = sys.argv.pop(1), set()
+def note(event, arguments):
+    if event == "open" and str(arguments[0]).startswith(folder):
+        opened.add(str(arguments[0]))
+sys.addaudithook(note)
+from starmuster.cli import main
+status = main(sys.argv[1:])
+print(json.dumps(sorted(opened)), file=sys.stderr)
+sys.exit(status)
+"""
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A warehouse of all sets, and what ingest answered: hatp32 alone, then all together."""
+
+    folder: Path
+    first: dict[str, Any]
+    second: dict[str, Any]
+
+    def sql(self, query: str) -> pl.DataFrame:
+        return Warehouse(self.folder).sql(query)
+
+    def command(self, *arguments: str, status: int = 0) -> Any:
+        return command(self.folder, *arguments, status=status)
+
+
+def command(warehouse: Path, *arguments: str, status: int = 0) -> Any:
+    """Run a command with --json and return its one document."""
+    program = Path(sys.executable).with_name("starmuster")
+    done = subprocess.run(
+        [program, "--json", *arguments, "--warehouse", warehouse],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert done.stdout, done.stderr  # a crash ends with status 1, too
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def reduced(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Reduced:
+    folder = tmp_path_factory.mktemp("real") / "warehouse"
+    command(folder, "init")
+    first = command(folder, "ingest", str(real_data / "hatp32"), *JOBS)
+    folders = [str(real_data / name) for name in SETS]
+    second = command(folder, "ingest", *folders, *JOBS, status=1)
+    command(folder, "import", "ephemerides", str(real_data / "planets.csv"))
+    return Reduced(folder, first, second)
+
+
+@pytest.fixture(scope="module")
+def solver() -> None:
+    """Skip what needs sky positions of frames whose headers hold none."""
+    if not is_solver_installed():
+        pytest.skip("solve-field is not installed: HAT-P-32's frames get no sky positions")
+
+
+def fits_files(folder: Path) -> Iterator[Path]:
+    """Files that say by name or first bytes that they are FITS."""
+    for path in folder.rglob("*"):
+        if not path.is_file():
+            continue
+        with path.open("rb") as file:
+            is_fits = file.read(9) == b"SIMPLE  ="
+        if is_fits or re.search(r"\.(fits?|fts)(\.(fz|gz|Z))?$", path.name, re.IGNORECASE):
+            yield path
+
+
+# --- all sets in one warehouse
+
+
+def test_files_are_counted_as_new_known_or_failed_and_nothing_else(reduced, real_data):
+    assert reduced.first["frames_seen"] == reduced.first["frames_new"] == 142
+    assert reduced.first["frames_failed"] == reduced.first["frames_not_measured"] == 0
+    counts = reduced.second
+    assert counts["frames_skipped"] == 142
+    parts = ("frames_new", "frames_skipped", "frames_failed")
+    assert counts["frames_seen"] == sum(counts[name] for name in parts)
+    assert counts["frames_seen"] == sum(1 for name in SETS for _ in fits_files(real_data / name))
+    assert counts["frames_failed"] == reduced.sql("from quarantine").height
+
+
+@pytest.mark.parametrize("name", ["damaged", "odd_fits"])
+def test_every_bad_or_odd_file_is_catalogued_or_quarantined_with_a_reason(reduced, real_data, name):
+    known = set(reduced.sql("from path")["path"])
+    refused = dict(reduced.sql("select path, reason from quarantine").iter_rows())
+    assert not known & set(refused)
+    for path in map(str, fits_files(real_data / name)):
+        assert path in known or len(refused[path]) > len(path) + 20
+    truncated = [reason for reason in refused.values() if "truncated" in reason]
+    assert len(truncated) == 4
+
+
+def test_frames_of_no_field_fail_with_a_reason_and_hold_up_nothing_else(reduced):
+    states = reduced.sql("select state, count(*) as n from frame_state group by state")
+    assert set(states["state"]) <= {
+        "measured",
+        "failed",
+        "in a master",
+        "calibration",
+        "unknown type",
+    }
+    failed = reduced.sql(
+        "select frame_id, message from failure join frame_state using (frame_id) "
+        "where state = 'failed'"
+    )
+    n_failed = dict(states.iter_rows())["failed"]
+    assert failed["frame_id"].n_unique() == n_failed == reduced.second["frames_not_measured"]
+    assert failed["message"].str.len_chars().min() > 40
+
+
+def test_what_is_stored_passes_every_check(reduced):
+    found = reduced.command("check")
+    assert len(found) > 40
+    assert not any(found.values())
+
+
+def test_a_second_run_adds_no_row_and_opens_no_frame(reduced, real_data):
+    before = row_counts(reduced)
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, real_data, "--json", "ingest"]
+        + [real_data / name for name in SETS]
+        + ["--warehouse", reduced.folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    # what has no name of FITS must be looked at each time, a few bytes of it
+    opened = json.loads(done.stderr.splitlines()[-1])
+    assert not set(opened) & set(reduced.sql("from path")["path"])
+    assert not set(opened) & set(reduced.sql("from quarantine")["path"])
+    counts = json.loads(done.stdout)
+    assert counts["frames_skipped"] == counts["frames_seen"] == reduced.second["frames_seen"]
+    assert row_counts(reduced) == before
+
+
+def row_counts(reduced: Reduced) -> dict[str, int]:
+    """Rows of every table but the one that lists the runs."""
+    tables = reduced.sql("select table_name from duckdb_tables() where not internal")["table_name"]
+    return {name: reduced.sql(f'from "{name}"').height for name in sorted(tables) if name != "run"}
+
+
+def test_every_field_of_stars_is_found_once(reduced, solver):
+    fields = {row["name"]: row for row in reduced.command("fields")}
+    assert (fields["HATP-32"]["n_frames"], fields["LPSEB35"]["n_frames"]) == (142, 60)
+    assert fields["M13"]["n_frames"] == 12
+    for name in ("HATP-32", "LPSEB35", "M13"):
+        assert fields[name]["n_registered"] == fields[name]["n_on_sky"] == fields[name]["n_frames"]
+
+
+# --- HAT-P-32: a transit without any calibration frame, in a drifting field
+
+
+def test_the_times_of_hatp32_are_those_of_its_utc_cards(reduced):
+    frames = reduced.sql(
+        "select mid_utc, exposure_s, night, header::varchar as header from frame "
+        "where target_key = 'hatp32'"
+    )
+    assert frames.height == 142
+    assert set(map(str, frames["night"])) == {"2017-12-19"}
+    for mid_utc, exposure_s, _, header in frames.iter_rows():
+        cards = {keyword: value for keyword, value, *_ in json.loads(header)}
+        start = datetime.fromisoformat(cards["UT-OBS"]).replace(tzinfo=None)
+        expected = start + timedelta(seconds=exposure_s / 2)
+        assert abs(mid_utc - expected) < timedelta(milliseconds=1)
+        # the trap: the local date is the day before
+        assert cards["DATE-OBS"][:10] <= "2017-12-20" == cards["UT-OBS"][:10]
+
+
+def test_hatp32_is_placed_on_earth_and_sky_as_its_observatory_knows(reduced, solver):
+    site = reduced.sql(
+        "select distinct longitude_deg, latitude_deg, elevation_m from site "
+        "join frame using (site_id) where target_key = 'hatp32'"
+    )
+    assert site.rows() == [(pytest.approx(-110.88), pytest.approx(31.68), None)]
+    scale = reduced.sql(
+        "select wcs.scale_arcsec_per_pix as scale from wcs join frame using (frame_id) "
+        "where target_key = 'hatp32'"
+    )["scale"]
+    assert len(scale) >= 140
+    assert scale.is_between(5.16, 5.21).all()
+    registered = reduced.sql(
+        "select rms_pix, x_shift_pix from registration join frame using (frame_id) "
+        "where target_key = 'hatp32'"
+    )
+    rms_arcsec = reduced.sql(
+        "select rms_arcsec from wcs join field on reference_frame_id = frame_id "
+        "where field_name = 'HATP-32' and method = 'solve-field'"
+    )["rms_arcsec"]
+    assert rms_arcsec.max() < 2.6  # half a pixel: many of Tycho's stars are saturated here
+    assert registered["rms_pix"].max() < 0.1  # of a FWHM of two pixels
+    assert registered["x_shift_pix"].max() - registered["x_shift_pix"].min() > 250
+
+
+def test_barycentric_times_meet_those_exotic_stored(reduced, real_data, solver):
+    text = (real_data / "lightcurves" / "EXOTIC_sampledata_lightcurve.json").read_text()
+    theirs = np.array(json.loads(text)["time"])
+    points = reduced.command("light-curve", "31.0427 +46.6879")
+    ours = np.array([point["mid_bjd_tdb"] for point in points])
+    nearest = np.abs(ours[:, None] - theirs).min(axis=0)
+    assert len(theirs) == 140
+    assert nearest.max() * 86400 < 0.005
+
+
+@pytest.fixture(scope="module")
+def transit(reduced, solver) -> dict[str, Any]:
+    return reduced.command("report", "transit", "HAT-P-32 b")
+
+
+def test_the_transit_of_hatp32_comes_out_at_its_time_and_depth(transit):
+    assert transit["verdict"] == "transit"
+    assert transit["residual_scatter"] <= 0.0060
+    assert abs(transit["o_minus_c_min"]) <= 3
+    assert transit["mid_bjd_tdb"] == pytest.approx(2458107.71129, abs=3 / 1440)
+    assert transit["radius_ratio"] == pytest.approx(0.1489, abs=0.012)
+    assert transit["n_points"] + transit["n_outliers"] >= 140
+    assert transit["n_outliers"] <= 0.05 * transit["n_points"]
+    # the errors must neither belie the known values nor say nothing
+    assert abs(transit["o_minus_c_min"]) < 3 * 1440 * transit["mid_bjd_tdb_err"] < 9
+    assert 0.001 < transit["radius_ratio_err"] < 0.01
+
+
+def test_the_report_is_one_page_that_loads_nothing_and_the_points_as_csv(transit, reduced):
+    page, points = map(Path, transit["files"])
+    html = page.read_text(encoding="utf-8")
+    assert all(part not in html for part in ("<script src", "<link ", 'src="http', "@import"))
+    rows = pl.read_csv(points, comment_prefix="#")
+    assert rows.height == transit["n_points"] + transit["n_outliers"]
+    again = reduced.command("report", "transit", "HAT-P-32 b")
+    assert again == transit
+    assert reduced.sql("from transit_fit").height == 1
+
+
+def test_a_field_without_a_sky_solution_gives_its_transit_once_the_star_is_named(
+    real_data, tmp_path
+):
+    warehouse = tmp_path / "warehouse"
+    command(warehouse, "init")
+    settings = warehouse / "starmuster.toml"
+    settings.write_text(settings.read_text() + "\n[registration]\nsolve = false\n")
+    frames = sorted((real_data / "hatp32").glob("*.FITS"))[::3]
+    done = command(warehouse, "ingest", *map(str, frames), *JOBS)
+    assert done["frames_measured"] == len(frames)
+    (field,) = command(warehouse, "fields")
+    assert field["n_on_sky"] == 0
+    command(warehouse, "import", "ephemerides", str(real_data / "planets.csv"))
+    refused = command(warehouse, "report", "transit", "HAT-P-32 b", status=2)
+    assert "identify" in refused["message"]
+    where = ("--field", field["name"], "--xy", "423,286", "--frame", frames[0].name)
+    tied = command(warehouse, "identify", "HAT-P-32 b", *where)
+    assert tied["separation_pix"] < 1.5  # the README's position is good to a pixel
+    found = command(warehouse, "report", "transit", "HAT-P-32 b")
+    assert found["verdict"] == "transit"
+    assert abs(found["o_minus_c_min"]) < 3 * 1440 * found["mid_bjd_tdb_err"] < 15
+    assert found["radius_ratio"] == pytest.approx(0.1489, abs=3 * found["radius_ratio_err"])
+    source = Warehouse(warehouse).sql("select distinct position_source from light_curve")
+    assert "host" in source["position_source"].to_list()
+
+
+# --- LPSEB35: an eclipsing binary with its own bias, dark and flats
+
+
+@pytest.fixture(scope="module")
+def eclipse(reduced) -> pl.DataFrame:
+    return pl.DataFrame(reduced.command("light-curve", "16:00:44.0 +43:08:42"))
+
+
+def test_lpseb35_is_calibrated_with_its_own_frames(reduced):
+    used = reduced.sql(
+        "select kind, master.n_frame, count(*) as n_light from calibration "
+        "join frame using (frame_id) join master "
+        "on master_id in (bias_master_id, dark_master_id, flat_master_id) "
+        "where target_key = 'lpseb35' group by all order by kind"
+    )
+    assert used.rows() == [("bias", 7, 60), ("dark", 5, 60), ("flat", 3, 60)]
+    assert not reduced.sql(
+        "select flags from frame_quality join frame using (frame_id) "
+        "where target_key = 'lpseb35' and flags <> 0"
+    ).height
+
+
+def test_the_eclipse_of_lpseb35_has_its_minimum_and_depth(eclipse):
+    assert eclipse.height == 60
+    assert eclipse["flags"].max() == 0
+    time_d, flux = (eclipse[name].to_numpy() for name in ("mid_jd_utc", "relative_flux"))
+    middle = np.median(time_d[np.argsort(flux)[:10]])
+    near = np.abs(time_d - middle) < 0.03
+    curve = np.polynomial.Polynomial.fit(time_d[near] - middle, flux[near], 4)
+    offset = np.linspace(-0.015, 0.015, 3001)
+    lowest = int(np.argmin(curve(offset)))
+    assert middle + offset[lowest] == pytest.approx(2460825.7070, abs=3 / 1440)
+    brightest = np.sort(flux)[-8:].mean()
+    assert 0.30 < 1 - curve(offset[lowest]) / brightest < 0.34
+    # noise about a smooth curve: the observer's own pair of stars has 1.4 % from photons alone
+    assert np.std(flux[near] - curve(time_d[near] - middle)) < 0.017
+
+
+@pytest.mark.parametrize("target", ["lpseb35", "m13"])
+def test_the_airmass_computed_is_that_of_the_telescope(reduced, target):
+    frames = reduced.sql(
+        "select any_value(header::varchar) as header, median(airmass) as airmass "
+        "from light_curve join frame using (frame_id) "
+        f"where target_key = '{target}' group by frame_id"
+    )
+    for header, airmass in frames.iter_rows():
+        cards = {keyword: value for keyword, value, *_ in json.loads(header)}
+        # the telescope's is that of the begin of the exposure: 0.002 off at most
+        assert airmass == pytest.approx(float(cards["AIRMASS"]), abs=0.003)
+
+
+def test_a_field_holds_no_stars_from_the_bright_edge_of_the_sensor(reduced):
+    stars = reduced.sql(
+        "select y_pix from source join field using (field_id) where field_name = 'LPSEB35'"
+    )
+    assert 17 <= stars.height <= 45
+    assert stars["y_pix"].min() > 4
+
+
+def test_errors_of_steady_stars_say_how_much_they_scatter(reduced):
+    brightest = reduced.sql(
+        "select source_id from source join field using (field_id) "
+        "where field_name = 'LPSEB35' order by flux_adu desc limit 4 offset 1"
+    )["source_id"]
+    target = reduced.sql("select distinct target_source_id from comparison_star")
+    ratios: list[float] = []
+    for source_id in set(brightest) - set(target["target_source_id"]):
+        curve = reduced.command("light-curve", str(source_id), "--aperture", "4 arcsec")
+        points = pl.DataFrame(curve)
+        flux, err = (points[name].to_numpy() for name in ("relative_flux", "relative_flux_err"))
+        ratios.append(np.std(np.diff(flux) / np.hypot(err[1:], err[:-1])))
+    # 59 differences tell the ratio of one star to 12 %, the model of its noise is as good
+    assert 0.75 < np.median(ratios) < 1.25
+
+
+# --- M13: four bands, a crowd
+
+
+def test_m13_is_calibrated_and_measured_in_four_bands(reduced):
+    done = reduced.sql(
+        "select frame.band, count(*) as n, min(flat.band) as flat_band, "
+        "max(flat.band) as last_band, count(bias_master_id) as n_bias, "
+        "count(dark_master_id) as n_dark "
+        "from frame join frame_quality using (frame_id) join calibration using (frame_id) "
+        "join master as flat on flat.master_id = flat_master_id "
+        "where target_key = 'm13' group by frame.band order by frame.band"
+    )
+    assert done["band"].to_list() == done["flat_band"].to_list() == list("girz")
+    assert done["flat_band"].to_list() == done["last_band"].to_list()
+    assert done["n"].sum() == done["n_bias"].sum() == done["n_dark"].sum() == 12
+
+
+def test_the_gain_of_m13s_camera_comes_from_its_flats_in_every_band(reduced):
+    fits = reduced.sql(
+        "select band, gain_e_per_adu, read_noise_e from gain_fit "
+        "where method = 'photon transfer' and night = date '2019-05-02'"
+    )
+    assert sorted(fits["band"]) == list("girz")
+    assert fits["gain_e_per_adu"].is_between(1.28, 1.32).all()
+    assert fits["read_noise_e"].is_between(7.2, 7.7).all()
+
+
+@pytest.fixture(scope="module")
+def m13(reduced) -> pl.DataFrame:
+    """Instrumental magnitudes of M13, clean and five times their error or more."""
+    return reduced.sql(
+        "select source_id, frame_id, light_curve.band, instrumental_mag as mag "
+        "from light_curve join field using (field_id) join aperture using (aperture_id) "
+        "where field_name = 'M13' and aperture_name = '1 fwhm' and is_clean "
+        "and flux_adu > 5 * flux_err_adu"
+    )
+
+
+def test_green_and_red_frames_of_m13_share_900_stars(m13):
+    stars = {band: set(rows["source_id"]) for (band,), rows in m13.group_by("band")}
+    assert len(stars["g"] & stars["r"]) >= 900
+
+
+@pytest.mark.parametrize(("band", "limit_mag"), [("g", 0.016), ("r", 0.012), ("i", 0.012)])
+def test_bright_stars_of_m13_repeat_from_frame_to_frame(m13, band, limit_mag):
+    table = m13.filter(band=band).pivot("frame_id", index="source_id", values="mag").drop_nulls()
+    mag = table.drop("source_id").to_numpy()
+    bright = mag[np.argsort(mag.mean(axis=1))][:100]
+    offset = bright - bright.mean(axis=1, keepdims=True)
+    offset -= np.median(offset, axis=0)  # thin cloud: a zero point for each frame
+    n_frame = mag.shape[1]
+    scatter = np.sqrt(np.median((offset**2).sum(axis=1)) / (n_frame - 1))
+    assert scatter < limit_mag
+
+
+def test_the_colours_of_m13_show_a_giant_branch_a_horizontal_branch_and_the_gap(m13):
+    mean = m13.group_by("source_id", "band").agg(pl.col("mag").median())
+    table = mean.pivot("band", index="source_id", values="mag").drop_nulls(["g", "r"])
+    red, colour = table["r"].to_numpy(), (table["g"] - table["r"]).to_numpy()
+    level = (red > -5.6) & (red < -4.2)  # of the horizontal branch, below its brightest stars
+
+    def n_between(bluest: float, reddest: float) -> int:
+        return int((level & (colour > bluest) & (colour < reddest)).sum())
+
+    assert n_between(0.7, 1.05) > 150  # giants
+    assert n_between(-0.2, 0.3) > 60  # horizontal branch
+    assert n_between(0.35, 0.6) < 0.3 * n_between(-0.2, 0.3)  # RR Lyrae gap
+    tip = red < np.sort(red)[10]
+    assert np.median(colour[tip]) > 1.3  # the brightest are the reddest
