@@ -515,6 +515,17 @@ def documents(played) -> dict[tuple[str, str], list[dict[str, Any]]]:
         ("import ephemerides", "JSON, object"): [imported],
         ("import ephemerides", "JSON, each of `refused`"): refused["refused"],
         ("report transit", "JSON, object"): [fit],
+        ("report night", "JSON, object"): [document_of("report", "night")],
+        ("masters", "JSON, list; each"): document_of("masters"),
+        ("masters", "JSON with the number of a master, list; each"): document_of("masters", "1"),
+        ("camera", "JSON, list; each"): document_of("camera"),
+        ("assign", "JSON with `--type`, object"): [
+            document_of("assign", "frames/BIAS", "--type", "bias")
+        ],
+        ("masters", "JSON with `--retire`, object"): [
+            document_of("masters", "--retire", "3", "--because", "dust")
+        ],
+        ("masters", "JSON with `--restore`, object"): [document_of("masters", "--restore", "3")],
         ("sql", "JSON without a query, list; each"): document_of("sql"),
         ("describe", "JSON, list; each"): document_of("describe", "frame"),
         ("describe", "JSON without a table, list; each"): document_of("describe"),
