@@ -1,7 +1,7 @@
 """Which stars of a field serve as comparison for one of them, and with which weights."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import polars as pl
@@ -29,6 +29,7 @@ def choose_comparison(
     target_id: int,
     *,
     out_of_transit: Iterable[int] | None = None,
+    excluded: Mapping[int, str] | None = None,
     max_fainter_mag: float = 2.5,
     max_brighter_mag: float = 3.0,
     min_distance_pix: float = 10.0,
@@ -50,6 +51,8 @@ def choose_comparison(
         are), flux_err_adu. The pixels are those of the field's reference frame or of each frame.
     out_of_transit
         Frames that may decide; None: all. Give those outside the target's predicted transit.
+    excluded
+        Stars that are not to be used, with the reason: variable ones, those with a neighbour.
     max_fainter_mag, max_brighter_mag
         Range of instrumental brightness around the target's.
     min_distance_pix
@@ -97,6 +100,7 @@ def choose_comparison(
     reasons = _unsuitable(
         table,
         target,
+        excluded=excluded or {},
         max_fainter_mag=max_fainter_mag,
         max_brighter_mag=max_brighter_mag,
         min_distance_pix=min_distance_pix,
@@ -124,12 +128,13 @@ def _unsuitable(
     table: StarTable,
     target: int,
     *,
+    excluded: Mapping[int, str],
     max_fainter_mag: float,
     max_brighter_mag: float,
     min_distance_pix: float,
     min_frames_fraction: float,
 ) -> list[str | None]:
-    """Reasons that need no comparison: frames, brightness, nearness. None: none."""
+    """Reasons that need no comparison: what is known, frames, brightness, nearness. None: none."""
     on_target = np.isfinite(table.flux[target])
     seen = np.isfinite(table.flux[:, on_target]).mean(axis=1)
     level = levels(table.flux)
@@ -139,6 +144,8 @@ def _unsuitable(
     for i in range(len(seen)):
         if i == target:
             reasons.append("the target")
+        elif (source_id := int(table.source_id[i])) in excluded:
+            reasons.append(excluded[source_id])
         elif seen[i] < min_frames_fraction:
             reasons.append(
                 f"clean on {100 * seen[i]:.0f} % of the frames, "

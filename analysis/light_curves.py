@@ -18,6 +18,7 @@ from .stars import Star
 Array = NDArray[np.float64]
 
 MAD_SIGMA = 1.4826
+MIN_COMPARISON = 3  # with fewer, a star with a neighbour is better than none
 MIN_DECIDING = 5  # frames outside a transit that can choose comparison stars and aperture
 
 
@@ -106,6 +107,7 @@ def light_curve(
     brightness = options.model_dump(include={"max_fainter_mag", "max_brighter_mag"})
     rows = shipped(con, "ensemble_rows", **where, **brightness)
     points = shipped(con, "star_points", **where)
+    unfit = shipped(con, "unfit_comparison", source_id=star.source_id)
     curves: list[LightCurve] = []
     errors: list[AnalysisError] = []
     for aperture_id, aperture_name, _ in apertures.iter_rows():
@@ -114,6 +116,7 @@ def light_curve(
                 rows.filter(aperture_id=aperture_id),
                 points.filter(aperture_id=aperture_id),
                 star,
+                unfit=unfit,
                 transit_bjd_tdb=transit_bjd_tdb,
                 options=options,
             )
@@ -136,6 +139,7 @@ def compare(
     points: pl.DataFrame,
     star: Star,
     *,
+    unfit: pl.DataFrame | None = None,
     transit_bjd_tdb: tuple[float, float] | None,
     options: Ensemble,
 ) -> LightCurve:
@@ -145,19 +149,14 @@ def compare(
     ----------
     rows, points
         Rows of the queries `ensemble_rows` and `star_points` of one night, band and aperture.
+    unfit
+        Rows of the query `unfit_comparison`: stars known to be variable or to have a neighbour.
     """
     outside = _outside(points, transit_bjd_tdb)
     # the target's curve takes no part in the choice: where hardly a frame lies outside the
     # transit, the other stars may be judged on all frames
     deciding = outside if outside.height >= max(MIN_DECIDING, points.height // 5) else points
-    comparison = choose_comparison(
-        rows,
-        star.source_id,
-        out_of_transit=deciding["frame_id"].to_list(),
-        max_fainter_mag=options.max_fainter_mag,
-        max_brighter_mag=options.max_brighter_mag,
-        max_n=options.max_star,
-    )
+    comparison = _choose(rows, star, deciding["frame_id"].to_list(), unfit, options)
     relative = differential(rows, star.source_id, comparison)
     points = points.join(relative, on="frame_id", how="left", maintain_order="left")
     quiet = points.join(
@@ -180,6 +179,33 @@ def compare(
         scatter=_scatter(quiet, comparison, is_transit=transit_bjd_tdb is not None),
         aperture_scatter=pl.DataFrame(),
     )
+
+
+def _choose(
+    rows: pl.DataFrame,
+    star: Star,
+    deciding: list[int],
+    unfit: pl.DataFrame | None,
+    options: Ensemble,
+) -> pl.DataFrame:
+    """Choose without stars known to be unfit; those with a neighbour serve where few others do."""
+
+    def choice(left_out: pl.DataFrame | None) -> pl.DataFrame:
+        known = [] if left_out is None else left_out.select("source_id", "reason").rows()
+        return choose_comparison(
+            rows,
+            star.source_id,
+            out_of_transit=deciding,
+            excluded=dict(reversed(known)),  # the first reason of a star counts
+            max_fainter_mag=options.max_fainter_mag,
+            max_brighter_mag=options.max_brighter_mag,
+            max_n=options.max_star,
+        )
+
+    chosen = choice(unfit)
+    if unfit is None or chosen["is_used"].sum() >= MIN_COMPARISON:
+        return chosen
+    return choice(unfit.filter("is_variable"))
 
 
 def step_scatter(flux: Array) -> float:
