@@ -18,9 +18,12 @@ from starmuster.transforms.steps.assigning import assign_frames, known_frames
 from starmuster.transforms.steps.gain import measure_gains
 from starmuster.transforms.steps.levels import measure_levels
 from starmuster.transforms.steps.library import restore_master, retire_master
+from starmuster.transforms.steps.lights import light_tasks
 from starmuster.transforms.steps.masters import make_masters
 from starmuster.transforms.steps.settings import mirror_settings
+from starmuster.transforms.steps.worker import inspect_light, refuse_incomplete
 from starmuster.warehouse.check import run_checks
+from starmuster.warehouse.config import FILE_NAME
 from starmuster.warehouse.runs import Run, rebuild
 from starmuster.warehouse.store import Warehouse
 
@@ -173,6 +176,22 @@ def test_what_is_not_there_cannot_be_retired(library):
             retire_master(run, 99, "x")
         with pytest.raises(NotFoundError, match="is not retired"):
             restore_master(run, master(library, "bias")["master_id"])
+
+
+def test_a_light_without_a_required_master_is_refused_and_the_nearest_is_named(library, night):
+    (library.folder / FILE_NAME).write_text('[calibration]\nrequire = ["flat"]\n')
+    (frame_id,) = known_frames(library, [night / "d0.fits"])
+    asked = pl.DataFrame({"frame_id": [frame_id], "field_id": [1], "recipe": ["r"]})
+    with Warehouse(library.folder) as strict:
+        with Run(strict, "test", "0") as run:
+            assign_frames(run, [frame_id], {"band": "i"})
+        (task,) = light_tasks(strict, asked)
+        with pytest.raises(CalibrationError, match=r"asks for a flat.*nearest: flat \d+, band r"):
+            inspect_light(task)
+        with Run(strict, "test", "0") as run:
+            assign_frames(run, [frame_id], {"band": "r"})
+        (task,) = light_tasks(strict, asked)
+        refuse_incomplete(task)
 
 
 # Masters made elsewhere ---------------------------------------------------------------------------

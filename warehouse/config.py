@@ -5,7 +5,7 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -60,6 +60,7 @@ class Masters(_Section):
 class Calibration(_Section):
     """What is done to pixels before they are measured, and which of them are distrusted."""
 
+    require: tuple[Literal["bias", "dark", "flat"], ...] = ()
     overscan: bool = True
     min_flat: float = Field(default=0.05, gt=0, lt=1)
     hot_sigma: float = Field(default=10.0, gt=0)

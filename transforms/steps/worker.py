@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from astropy.wcs import WCS
 
-from ...errors import PhotometryError, RegistrationError
+from ...errors import CalibrationError, PhotometryError, RegistrationError
 from ...warehouse import packages
 from ..astrometry import (
     carried_wcs,
@@ -128,7 +128,25 @@ def read_field_stars(path: Path) -> pl.DataFrame:
     return pl.read_parquet(path)
 
 
+def refuse_incomplete(task: LightTask) -> None:
+    """Refuse a light that lacks a master the configuration asks for; the nearest are named.
+
+    Raises
+    ------
+    CalibrationError
+        Says what is missing, in the words of the view `calibration_choice`.
+    """
+    required = task.config.calibration.require
+    missing = [kind for kind in required if task.calibration[f"{kind}_master_id"] is None]
+    if missing:
+        raise CalibrationError(
+            f"{task.path}: calibration.require asks for a {' and a '.join(missing)}: "
+            f"{task.calibration['reason']}. Take them, or widen the limits in [masters]."
+        )
+
+
 def _see(task: LightTask) -> Seen:
+    refuse_incomplete(task)
     frame = reduce_light(task)
     settings = task.config.detection
     stars = detect(
