@@ -120,10 +120,13 @@ def _refuse_short_fits(path: Path) -> None:
 
 
 def _read_parquet(path: Path) -> RawTable:
-    """Read a Parquet file; units as astropy writes them, or as `unit` of a field."""
+    """Read a Parquet file, with units as `unit` of a field or as astropy writes them.
+
+    astropy writes the mask of a column as another one, and itself reads them with pandas only.
+    """
     import pyarrow.parquet as pq
 
-    schema = pq.read_schema(path)
+    rows, schema = pl.read_parquet(path), pq.read_schema(path)
     units = {
         field.name: field.metadata[b"unit"].decode()
         for field in schema
@@ -133,10 +136,14 @@ def _read_parquet(path: Path) -> RawTable:
         from astropy.table.meta import get_header_from_yaml
 
         header = get_header_from_yaml(schema.metadata[b"table_meta_yaml"].decode().splitlines())
-        units |= {
-            column["name"]: str(column["unit"]) for column in header["datatype"] if "unit" in column
-        }
-    return RawTable(pl.read_parquet(path), units)
+        told = {column["name"]: column for column in header["datatype"]}
+        told |= header.get("meta", {}).get("__serialized_columns__", {})
+        units |= {name: str(about["unit"]) for name, about in told.items() if about.get("unit")}
+        masks = [name for name in rows.columns if name.endswith(".mask")]
+        rows = rows.with_columns(
+            pl.when(~pl.col(name)).then(name.removesuffix(".mask")) for name in masks
+        ).drop(masks)
+    return RawTable(rows, units)
 
 
 def _read_text(path: Path) -> RawTable:

@@ -183,14 +183,11 @@ def _star_rows(
 
 
 def _is_numbering(names: pl.Series) -> bool:
-    """Whether names only count the rows of the file: they are no names of stars then."""
-    number = names.str.extract(r"^\D*(\d+)$", 1).cast(pl.Int64, strict=False)
-    prefix = names.str.extract(r"^(\D*)\d+$", 1)
-    if number.null_count() or prefix.n_unique() != 1:
+    """Whether names only count the rows, like online_0, online_1: they name no star then."""
+    number = names.str.extract(r"^(?:|.*_)(\d+)$", 1).cast(pl.Int64, strict=False)
+    if number.null_count() or number[0] not in {0, 1}:
         return False
-    return bool((number - int(number[0]) == pl.Series(np.arange(len(number)))).all()) and (
-        int(number[0]) in {0, 1}
-    )
+    return (number - number[0]).equals(pl.int_range(len(number), eager=True), check_names=False)
 
 
 def _refuse_off_the_sky(rows: pl.DataFrame, found: list[Column], source: str) -> None:
