@@ -4,10 +4,16 @@ import astropy.units as u
 import ccdproc
 import numpy as np
 import pytest
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, StdDevUncertainty
 
 from starmuster.errors import CalibrationError
-from starmuster.transforms.calibrate import PixelLimits, calibrate
+from starmuster.transforms.calibrate import (
+    PixelLimits,
+    PixelNoise,
+    calibrate,
+    calibrate_with_variance,
+    held_rows,
+)
 from starmuster.transforms.mask import PixelMask
 from starmuster.transforms.pixels import read_pixels
 from starmuster.transforms.saturation import estimate_saturation_adu
@@ -129,6 +135,112 @@ def test_a_master_of_another_size_is_refused_naming_both(night, kind):
     message = rf"light_7: 60 x 40 pixels, but the master {kind} has 30 x 20"
     with pytest.raises(CalibrationError, match=message):
         calibrate(night["raw"], name="light_7", **masters)
+
+
+def with_error(data: np.ndarray, variance: np.ndarray) -> CCDData:
+    error = StdDevUncertainty(np.sqrt(variance.astype(np.float64)))
+    return CCDData(data.astype(np.float64), unit="adu", uncertainty=error)
+
+
+@pytest.mark.parametrize("dark_scale", [1.0, 1.5])
+def test_variances_are_those_of_ccdproc(night, dark_scale):
+    rng = np.random.default_rng(9)
+    variance = {
+        kind: (scale * rng.uniform(0.5, 2, SHAPE)).astype(np.float32)
+        for kind, scale in (("bias", 1.0), ("dark", 2.0), ("flat", 1e-4))
+    }
+    gain, read_noise_e = 1.3, 7.5
+    ours = calibrate_with_variance(
+        night["raw"],
+        noise=PixelNoise(read_noise_e / gain, gain),
+        dark_is_bias_subtracted=True,
+        dark_scale=dark_scale,
+        **{kind: held_rows(night[kind], variance[kind]) for kind in variance},
+    )
+    # photons are counted above the bias, so it is taken off before ccdproc makes its errors
+    net = ccdproc.subtract_bias(ccd(night["raw"]), ccd(night["bias"]))
+    net = ccdproc.create_deviation(
+        net,
+        gain=gain * u.electron / u.adu,
+        readnoise=read_noise_e * u.electron,
+        disregard_nan=True,
+    )
+    net = net.subtract(with_error(np.zeros(SHAPE), variance["bias"]))
+    net = ccdproc.subtract_dark(
+        net,
+        with_error(night["dark"], variance["dark"]),
+        data_exposure=dark_scale * u.s,
+        dark_exposure=1 * u.s,
+        scale=True,
+    )
+    flat = with_error(night["flat"], variance["flat"])
+    expected = ccdproc.flat_correct(net, flat, norm_value=1.0)
+    np.testing.assert_allclose(ours.data_adu, expected.data, rtol=1e-6, atol=0.02)
+    np.testing.assert_allclose(np.sqrt(ours.variance_adu2), expected.uncertainty.array, rtol=2e-6)
+    plain = calibrate(
+        night["raw"],
+        bias=night["bias"],
+        dark=night["dark"],
+        dark_is_bias_subtracted=True,
+        dark_scale=dark_scale,
+        flat=night["flat"],
+    )
+    np.testing.assert_array_equal(ours.data_adu, plain.data_adu)
+    np.testing.assert_array_equal(ours.mask, plain.mask)
+
+
+def test_the_variance_is_how_much_calibrated_frames_scatter(night):
+    rng = np.random.default_rng(21)
+    light_e, gain, read_noise_e = 900.0, 1.5, 8.0
+    flat = night["flat"]
+    bias = np.full(SHAPE, 1000, np.float32)
+    frames: list[np.ndarray] = []
+    for _ in range(200):
+        seen_e = rng.poisson(light_e * flat) + rng.normal(0, read_noise_e, SHAPE)
+        raw = (1000 + seen_e / gain).astype(np.float32)
+        frames.append(calibrate(raw, bias=bias, flat=flat).data_adu)
+    seen = calibrate_with_variance(
+        (1000 + light_e * flat / gain).astype(np.float32),
+        noise=PixelNoise(read_noise_e / gain, gain),
+        bias=held_rows(bias),
+        flat=held_rows(flat),
+    )
+    # 2400 pixels of 200 frames: the mean variance is known to 0.2 %
+    scatter = np.var(frames, axis=0, ddof=1).mean()
+    assert scatter == pytest.approx(seen.variance_adu2.mean(), rel=0.01)
+
+
+def test_a_dark_with_its_bias_inside_counts_the_noise_of_the_bias_once(night):
+    ones = np.ones(SHAPE, np.float32)
+    seen = calibrate_with_variance(
+        np.full(SHAPE, 1000, np.float32),
+        noise=PixelNoise(0.0, 1.0),
+        bias=held_rows(1000 * ones, 4 * ones),
+        dark=held_rows(1100 * ones, 9 * ones),
+        dark_scale=3.0,
+    )
+    # B + 3 (D - B) = 3 D - 2 B
+    np.testing.assert_allclose(seen.data_adu, -300)
+    np.testing.assert_allclose(seen.variance_adu2, 9 * 9 + 4 * 4)
+
+
+def test_pixels_without_flat_keep_their_own_variance(night):
+    night["flat"][0, 0] = 0.0
+    night["flat"][0, 1] = 1.0
+    noise = PixelNoise(3.0, 1.0)
+    variance = np.full(SHAPE, 1e-4, np.float32)
+    flat = held_rows(night["flat"], variance)
+    seen = calibrate_with_variance(night["raw"], noise=noise, flat=flat)
+    raw = night["raw"].astype(float)
+    assert seen.variance_adu2[0, 0] == pytest.approx(9 + raw[0, 0])
+    assert seen.variance_adu2[0, 1] == pytest.approx(9 + raw[0, 1] + 1e-4 * raw[0, 1] ** 2)
+
+
+def test_masters_of_another_size_are_refused_with_variances_too(night):
+    with pytest.raises(CalibrationError, match="60 x 40 pixels, but the master bias has 30 x 20"):
+        calibrate_with_variance(
+            night["raw"], noise=PixelNoise(1, 1), bias=held_rows(np.ones((20, 30), np.float32))
+        )
 
 
 def starry(top_adu: int, n_clipped: int, noise_adu: float = 10.0) -> np.ndarray:

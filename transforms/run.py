@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ..warehouse.runs import Run
+from .steps.paths import lost_masters
 from .steps.settings import mirror_settings
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
@@ -59,10 +60,9 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
 
 
 def is_anything_pending(run: Run) -> bool:
-    """Say whether any step has anything to do, or a master has lost its file."""
+    """Say whether any step has anything to do, or the file of a master is gone or altered."""
     warehouse = run.warehouse
     if warehouse.query("pending")["n_frames"].sum() > 0:
         return True
     with warehouse.reading() as con:
-        names = con.table("master").project("file_name").fetchall()
-    return not all((warehouse.masters / str(name)).is_file() for (name,) in names)
+        return bool(lost_masters(con, warehouse.masters))

@@ -93,8 +93,9 @@ def light_tasks(
         rows = frames.order("place").pl().to_dicts()
         masters = {row["master_id"]: row for row in con.table("master").pl().to_dicts()}
         trims = dict(con.table("master_file").project("master_id, trim").fetchall())
-        maps = dict(con.table("defect_choice").fetchall())
-        noise = {row["frame_id"]: row for row in con.table("frame_noise").pl().to_dicts()}
+        maps = dict(con.sql("from defect_choice semi join wanted using (frame_id)").fetchall())
+        known = con.sql("from frame_noise semi join wanted using (frame_id)").pl()
+        noise = {row["frame_id"]: row for row in known.to_dicts()}
         cameras = {row["camera_id"]: row for row in con.table("camera").pl().to_dicts()}
         paths = frame_paths(con, pending["frame_id"].to_list())
         fields = {} if parts is None else _field_files(con, pending, parts)

@@ -117,8 +117,9 @@ def pending_groups(
         group["recipe"] = _recipe(warehouse, group, content)
         group["master_id"] = held.get(group["frame_ids"][0])
         is_damaged = group["master_id"] is not None and group["master_id"] in (damaged or set())
-        is_made = all(made.get(frame_id) == group["recipe"] for frame_id in group["frame_ids"])
-        if is_damaged or not is_made:
+        recipe = group["recipe"]
+        group["is_made"] = all(made.get(frame_id) == recipe for frame_id in group["frame_ids"])
+        if is_damaged or not group["is_made"]:
             pending.append(group)
     return pending
 
@@ -140,6 +141,8 @@ def _make(run: Run, group: dict[str, Any]) -> bool:
     built, trim = _build(run.warehouse, group)
     superseded = _superseded(run.warehouse, group)
     if _restored(run.warehouse, group, built, superseded):
+        if not group["is_made"]:
+            run.store("masters", {"product": _products(group, "done")}, night=group["night"])
         return False
     master_id = run.next_id("master")
     path = run.warehouse.masters / str(group["night"]) / _file_name(group, master_id)
