@@ -241,8 +241,9 @@ def written(page: Path, text: str) -> str:
 
 
 def as_printed(output: str, folder: Path) -> str:
-    """Output as it is shown: no folders of this machine, no table too wide or too long."""
-    text = output.replace(str(folder), "…").rstrip()
+    """Output as it is shown: no folders and times of this machine, no table too wide or long."""
+    text = re.sub(r"^(?:measuring:| +seconds ).*\n", "", output, flags=re.MULTILINE)
+    text = text.replace(str(folder), "…").rstrip()
     lines: list[str] = []
     for part in re.split(r"(^┏.*?^└[^\n]*)", text, flags=re.MULTILINE | re.DOTALL):
         rows = part.strip("\n").splitlines()
@@ -371,7 +372,8 @@ def test_what_the_readme_prints_has_the_columns_that_are_printed(played):
 
 def write_readme(played: Played) -> None:
     done, left = "", text_of(README)
-    for step, _, output in played.outcomes:
+    for step, status, output in played.outcomes:
+        assert status == 0, output
         shown = as_printed(output, played.folder)
         before, found, left = left.partition(f"$ {step.command}\n")
         assert found, step.command
@@ -441,7 +443,7 @@ def settings(model: Any, prefix: str) -> dict[str, Any]:
 
 
 def shown_default(default: Any) -> str:
-    if default is None or default == {}:
+    if default in (None, {}, ()):
         return "none"
     if isinstance(default, tuple):
         return "[" + ", ".join(f"{value:g}" for value in default) + "]"
