@@ -20,7 +20,7 @@ from ..errors import (
     UsageError,
     VersionError,
 )
-from . import answering, cameras, catalogues, housekeeping, ingesting
+from . import answering, cameras, catalogues, housekeeping, ingesting, pictures
 from .session import SESSION
 
 USAGE = (ConfigError, NoWarehouseError, NotFoundError, QueryError, UsageError, VersionError)
@@ -34,9 +34,11 @@ app = App(
     help_epilogue=EPILOGUE,
     version=__version__,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `main` tells it
 )
+app.meta.suppress_keyboard_interrupt = False
 app.meta.group_parameters = Group("Options taken before and after every command", sort_key=0)
-for module in (ingesting, catalogues, answering, cameras, housekeeping):
+for module in (ingesting, catalogues, answering, pictures, cameras, housekeeping):
     module.register(app)
 
 
