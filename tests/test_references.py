@@ -1,6 +1,7 @@
 """Catalogues from files: what their columns are, units, missing values, duplicates, bad input."""
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -410,3 +411,13 @@ def test_text_columns_of_numbers_keep_their_digits():
     )
     got = read_catalogue(raw, "gaia-dr3", source="memory")
     assert got.stars["star_name"][0] == str(2**62 + 1)
+
+
+def test_the_mapping_file_of_the_documentation_is_one(tmp_path):
+    page = Path(__file__).parents[1] / "docs" / "catalogues.md"
+    (example,) = re.findall(r"^```\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    mapping = written(tmp_path, example, "mine.toml")
+    text = "id,alpha,delta,mu_a,mu_d,v1,s1\nX,10,20,0.1,-0.2,15500,20\n"
+    got = read(written(tmp_path, text), "mine", mapping)
+    assert got.stars["pm_ra_mas_per_yr"][0] == pytest.approx(100)
+    assert mags(got, "V") == [15.5]
