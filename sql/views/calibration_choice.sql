@@ -24,108 +24,25 @@ library as (
     anti join retired_master using (master_id)
 ),
 
-matched as (
-    select
-        frame.frame_id,
-        frame.frame_type,
-        master.master_id,
-        master.kind,
-        master.night,
-        master.exposure_s,
-        master.is_bias_subtracted,
-        abs(master.night - frame.night) as days,
-        frame.sensor_degc - master.sensor_degc as kelvin,
-        case
-            when frame.exposure_s > 0 and master.exposure_s > 0
-                then frame.exposure_s / master.exposure_s
-        end as exposure_ratio
-    from frame
-    join library as master on
-        master.camera_id = frame.camera_id
-        and master.x_binning is not distinct from frame.x_binning
-        and master.y_binning is not distinct from frame.y_binning
-        and master.n_x_pix = frame.n_x_pix
-        and master.n_y_pix = frame.n_y_pix
-        and master.gain_setting is not distinct from frame.gain_setting
-        and master.offset_setting is not distinct from frame.offset_setting
-        and master.readout_mode is not distinct from frame.readout_mode
-        and (master.kind <> 'flat' or master.band is not distinct from frame.band)
-    where frame.frame_type is not null
-),
-
-candidate as (
-    select
-        matched.*,
-        -- null without exposure times: such a dark fits nothing
-        case when exposure_ratio > 0 then abs(ln(exposure_ratio)) end as stretch
-    from matched
-    cross join rule
-    where days <= rule.max_days
-),
-
-bias as (
-    select
-        frame_id,
-        first(candidate order by days, night, master_id) as pick
-    from candidate
-    where kind = 'bias' and frame_type <> 'bias'
-    group by frame_id
-),
-
-dark as (
-    select
-        frame_id,
-        first(
-            candidate order by
-                stretch >= 0.02,
-                kelvin is null,
-                round(abs(kelvin)),
-                round(stretch, 2),
-                days, night, master_id
-        ) as pick
-    from candidate
-    cross join rule
-    where
-        kind = 'dark'
-        and frame_type in ('light', 'flat')
-        and abs(coalesce(kelvin, 0)) <= rule.max_kelvin
-        and (stretch < 0.02 or (stretch >= 0.02 and rule.scale_darks and is_bias_subtracted))
-    group by frame_id
-),
-
-flat as (
-    select
-        frame_id,
-        first(candidate order by days, night, master_id) as pick
-    from candidate
-    where kind = 'flat' and frame_type = 'light'
-    group by frame_id
-),
-
-lacking as (
+-- Frames that need the same are looked up once: 20,000 frames and 1,000 masters would be 20 million
+-- pairs. The temperature counts to a tenth of a kelvin here.
+wanted as (
     select
         frame.*,
-        unnest(list_filter([
-            case when bias.frame_id is null and frame.frame_type <> 'bias' then 'bias' end,
-            case when dark.frame_id is null and frame.frame_type in ('light', 'flat') then 'dark' end,
-            case when flat.frame_id is null and frame.frame_type = 'light' then 'flat' end
-        ], lambda kind: kind is not null)) as kind
+        unnest(case frame.frame_type
+            when 'light' then ['bias', 'dark', 'flat']
+            when 'flat' then ['bias', 'dark']
+            when 'bias' then []
+            else ['bias']
+        end) as kind
     from frame
-    left join bias using (frame_id)
-    left join dark using (frame_id)
-    left join flat using (frame_id)
     where frame.frame_type is not null
 ),
 
--- what many frames lack alike is looked for once
 need as (
     select
         kind,
         camera_id,
-        night,
-        band,
-        exposure_s,
-        round(sensor_degc, 1) as sensor_degc,
         x_binning,
         y_binning,
         n_x_pix,
@@ -133,9 +50,93 @@ need as (
         gain_setting,
         offset_setting,
         readout_mode,
+        night,
+        case when kind = 'flat' then band end as band,
+        case when kind = 'dark' then exposure_s end as exposure_s,
+        case when kind = 'dark' then round(sensor_degc, 1) end as sensor_degc,
         list(frame_id) as frame_ids
-    from lacking
+    from wanted
     group by all
+),
+
+candidate as (
+    select
+        need.kind,
+        need.frame_ids,
+        master.master_id,
+        master.night,
+        master.exposure_s,
+        master.sensor_degc,
+        abs(master.night - need.night) as days,
+        need.sensor_degc - master.sensor_degc as kelvin,
+        case
+            when need.exposure_s > 0 and master.exposure_s > 0
+                then need.exposure_s / master.exposure_s
+        end as exposure_ratio,
+        -- null without exposure times: such a dark fits nothing
+        case when exposure_ratio > 0 then abs(ln(exposure_ratio)) end as stretch
+    from need
+    join library as master on
+        master.kind = need.kind
+        and master.camera_id = need.camera_id
+        and master.x_binning is not distinct from need.x_binning
+        and master.y_binning is not distinct from need.y_binning
+        and master.n_x_pix = need.n_x_pix
+        and master.n_y_pix = need.n_y_pix
+        and master.gain_setting is not distinct from need.gain_setting
+        and master.offset_setting is not distinct from need.offset_setting
+        and master.readout_mode is not distinct from need.readout_mode
+        and (master.kind <> 'flat' or master.band is not distinct from need.band)
+    cross join rule
+    where
+        days <= rule.max_days
+        and (
+            need.kind <> 'dark'
+            or (
+                abs(coalesce(kelvin, 0)) <= rule.max_kelvin
+                and (
+                    stretch < 0.02
+                    or (stretch >= 0.02 and rule.scale_darks and master.is_bias_subtracted)
+                )
+            )
+        )
+),
+
+picked as (
+    select
+        kind,
+        frame_ids,
+        -- what has no exposure or temperature to go by goes by the night alone
+        first(
+            candidate order by
+                stretch >= 0.02,
+                kind = 'dark' and kelvin is null,
+                round(abs(kelvin)),
+                round(stretch, 2),
+                days, night, master_id
+        ) as pick
+    from candidate
+    group by kind, frame_ids
+),
+
+pick_of as (
+    select
+        unnest(frame_ids) as frame_id,
+        kind,
+        pick
+    from picked
+),
+
+bias as (
+    select frame_id, pick from pick_of where kind = 'bias'
+),
+
+dark as (
+    select frame_id, pick from pick_of where kind = 'dark'
+),
+
+flat as (
+    select frame_id, pick from pick_of where kind = 'flat'
 ),
 
 rejected as (
@@ -200,6 +201,7 @@ rejected as (
             end
         ], lambda fault: fault is not null) as faults
     from need
+    anti join picked using (kind, frame_ids)
     join library as master on master.camera_id = need.camera_id and master.kind = need.kind
     cross join rule
 ),
@@ -233,7 +235,7 @@ select
     flat.pick.master_id as flat_master_id,
     case when dark.pick.stretch >= 0.02 then dark.pick.exposure_ratio end as dark_scale,
     dark.pick.days::double as dark_days,
-    dark.pick.kelvin as dark_kelvin,
+    frame.sensor_degc - dark.pick.sensor_degc as dark_kelvin,
     flat.pick.days::double as flat_days,
     concat_ws(
         '; ',
