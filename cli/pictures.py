@@ -258,7 +258,7 @@ def parse_cutout(text: str) -> tuple[float, float, float]:
     """
     from ..analysis.stars import parse_position
 
-    *place, size = text.split()
+    *place, size = text.split() or [""]
     position = parse_position(" ".join(place))
     unit = UNITS_ARCSEC.get(size[-1:], 60.0)
     try:
