@@ -18,13 +18,13 @@ demo: $(VENV)/.core ## make a synthetic night and show its transit report
 	$(BIN)/starmuster demo
 
 test: $(VENV)/.test ## run all tests that need no real frames
-	$(BIN)/python -m pytest -m "not real"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not real"
 
 check: $(VENV)/.dev ## lint, format check, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -m "not real"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not real"
 
 bench: $(VENV)/.test ## run every benchmark
 	@set -e; for script in bench/*.py; do \

@@ -52,7 +52,7 @@ def judge(
     theta = settled.solution.theta
     assert theta is not None
     depth = depth_and_duration(problem.prior, theta)[0]
-    dip = f"dip of {100 * depth:.2f} % at {1440 * theta[0]:+.0f} min from the prediction"
+    dip = f"dip of {100 * depth:.2f} % at {round(1440 * theta[0]) + 0:+d} min from the prediction"
     bic = f"BIC {delta_bic:+.0f} against the flat line, {min_delta_bic:g} needed"
     outer = contacts(orbit_at(problem.prior, theta), 1 + theta[1])
     if outer is None or delta_bic < min_delta_bic:

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     SESSION.command = shlex.join(["starmuster", *arguments])
     SESSION.as_json, SESSION.has_answered = "--json" in arguments, False
-    logging.basicConfig(stream=sys.stderr, level=os.environ.get("STARMUSTER_LOG", "WARNING"))
+    logging.basicConfig(stream=sys.stderr, level=os.environ.get("STARMUSTER_LOG") or "WARNING")
     try:
         return app.meta(arguments, exit_on_error=False, print_error=False) or 0
     except BrokenPipeError:

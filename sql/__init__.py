@@ -17,7 +17,7 @@ _REQUIRES = re.compile(r"^-- requires:\s*(\w+)\s*$", re.MULTILINE)
 _COMMENT = re.compile(r"--[^\n]*")
 _PARAMETER = re.compile(r"\$([a-z_]\w*)")
 _TABLE = re.compile(
-    r"(?:^-- (?P<about>[^\n]*)\n)?^create table (?P<name>\w+) \(\n(?P<body>.*?)^\);",
+    r"(?P<about>(?:^-- [^\n]*\n)*)^create table (?P<name>\w+) \(\n(?P<body>.*?)^\);",
     re.MULTILINE | re.DOTALL,
 )
 _VIEW_COLUMN = re.compile(r"^-- column (?P<name>\w+): (?P<comment>.+)$", re.MULTILINE)
@@ -101,7 +101,8 @@ def comments(script: Script) -> Iterator[str]:
     """Yield the `comment on` statements that a schema file states beside its columns."""
     for table in _TABLE.finditer(script.text):
         if table["about"]:
-            yield f"comment on table {table['name']} is {_quoted(table['about'])}"
+            about = " ".join(line.removeprefix("-- ") for line in table["about"].splitlines())
+            yield f"comment on table {table['name']} is {_quoted(about)}"
         for column in _COLUMN.finditer(table["body"]):
             if column["comment"].strip():
                 yield (
