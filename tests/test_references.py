@@ -415,7 +415,7 @@ def test_text_columns_of_numbers_keep_their_digits():
 
 def test_the_mapping_file_of_the_documentation_is_one(tmp_path):
     page = Path(__file__).parents[1] / "docs" / "catalogues.md"
-    (example,) = re.findall(r"^```\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    (example,) = re.findall(r"^```\n(epoch_jyear.*?)^```", page.read_text(), re.M | re.DOTALL)
     mapping = written(tmp_path, example, "mine.toml")
     text = "id,alpha,delta,mu_a,mu_d,v1,s1\nX,10,20,0.1,-0.2,15500,20\n"
     got = read(written(tmp_path, text), "mine", mapping)

@@ -57,7 +57,7 @@ def near_cells(source_id: NDArray[np.integer], ra_deg: Array, dec_deg: Array, *,
     rows = pl.DataFrame(
         {
             "source_id": np.repeat(np.asarray(source_id), cells.shape[1]),
-            "cell_order": np.full(cells.size, order),
+            "cell_order": np.full(cells.size, order, np.int32),
             "cell": cells.ravel(),
         }
     )

@@ -25,7 +25,7 @@ span as (
 ),
 
 finest as (
-    select max(cell_order) as finest_order
+    select max(cell_order)::integer as finest_order
     from near_cell
 ),
 
@@ -37,9 +37,12 @@ moving as (
             * greatest(abs(span.first_jyear - epoch_jyear), abs(span.last_jyear - epoch_jyear)),
             0
         ) as reach_arcsec,
-        finest_order - 3 * greatest(
-            ceil((finest_order - floor(log2($narrowest_arcsec::double / reach_arcsec))) / 3), 0
-        )::tinyint as cell_order,
+        case
+            when reach_arcsec <= $narrowest_arcsec::double / (1 << finest_order) then finest_order
+            else finest_order - 3 * ceil(
+                (finest_order - floor(log2($narrowest_arcsec::double / reach_arcsec))) / 3
+            )::integer
+        end as cell_order,
         healpix >> (2 * (29 - cell_order)) as cell
     from reference_star as star
     cross join span
