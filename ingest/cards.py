@@ -8,9 +8,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 CARD_BYTE = 80
+_CACHED_CARDS = 8192
 
 Value = str | int | float | bool | None
 
@@ -57,12 +59,7 @@ class Header:
 
     def to_json(self) -> str:
         """Return the cards as a JSON list of [keyword, value, comment]."""
-        return json.dumps(
-            [card[:3] for card in self.cards],
-            allow_nan=False,
-            ensure_ascii=False,
-            separators=(",", ":"),
-        )
+        return f"[{','.join(map(_card_json, self.cards))}]"
 
 
 def parse_header(raw: bytes) -> Header:
@@ -81,15 +78,12 @@ def parse_header(raw: bytes) -> Header:
             issues.append("the header holds bytes outside ASCII, read as Latin-1")
         text = cleaned
     cards: list[Card] = []
-    match, is_name = _STANDARD.fullmatch, _NAME.fullmatch
     for start in range(0, len(text), CARD_BYTE):
         line = text[start : start + CARD_BYTE]
-        if line[8:10] == "= " and is_name(keyword := line[:8].rstrip()):
-            found = match(line, 10)
-            if found is not None:
-                cards.append(_card(keyword, *found.groups()))
-                continue
-        if not line.isspace() and not _continue(cards, line):
+        card = _standard_card(line)
+        if card is not None:
+            cards.append(card)
+        elif not line.isspace() and not _continue(cards, line):
             _append_odd(cards, line, issues)
     by_keyword = _index(cards, issues)
     return Header(tuple(cards), tuple(issues), by_keyword)
@@ -106,6 +100,22 @@ def merge_headers(primary: Header, extension: Header) -> Header:
         tuple(dict.fromkeys(primary.issues + extension.issues)),
         {**primary.by_keyword, **extension.by_keyword},
     )
+
+
+# Most cards of a night's frames are the same to the byte: each is read once.
+@lru_cache(maxsize=_CACHED_CARDS)
+def _standard_card(line: str) -> Card | None:
+    """Read a card that is written as the standard says; None if it is not."""
+    if line[8:10] != "= " or _NAME.fullmatch(keyword := line[:8].rstrip()) is None:
+        return None
+    found = _STANDARD.fullmatch(line, 10)
+    return None if found is None else _card(keyword, *found.groups())
+
+
+@lru_cache(maxsize=_CACHED_CARDS)
+def _card_json(card: Card) -> str:
+    # equal cards are written alike: 1, 1.0 and true differ in their text
+    return json.dumps(card[:3], allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def _card(  # noqa: PLR0917 (the groups of _VALUE, in its order)

@@ -270,7 +270,7 @@ class Quantities:
         if units is None:
             return value
         if unit not in units:
-            unit = _unit_said(card.comment, units) or self.synonyms.units.get(card.keyword, "")
+            unit = _unit_said(card.comment, dimension) or self.synonyms.units.get(card.keyword, "")
         if dimension == "degc" and unit in ("", "C") and value > _KELVIN_ABOVE:
             self.issues.append(f"{card.keyword} = {card.text} is taken as kelvin")
             unit = "K"
@@ -278,10 +278,12 @@ class Quantities:
         return value * factor + offset
 
 
-def _unit_said(comment: str | None, units: Mapping[str, tuple[float, float]]) -> str | None:
-    """Return the first of these units that a comment names."""
+@functools.lru_cache(maxsize=1024)
+def _unit_said(comment: str | None, dimension: str) -> str | None:
+    """Return the first unit of a dimension that a comment names."""
     if not comment:
         return None
+    units = _TO_CANONICAL[dimension]
     return next(
         (name for name, word in _UNIT_WORDS if name in units and word.search(comment)), None
     )
