@@ -513,6 +513,8 @@ def documents(played) -> dict[tuple[str, str], list[dict[str, Any]]]:
         ("fields", "JSON, list; each"): document_of("fields"),
         ("stars", "JSON, list; each"): document_of("stars", "1"),
         ("light-curve", "JSON, list; each"): document_of("light-curve", PLANET),
+        ("colour", "JSON, object"): [document_of("colour", "1", "--bands", "r", "r", "r")],
+        ("chart", "JSON, object"): [document_of("chart", "1")],
         ("identify", "JSON, object"): [tied],
         ("import ephemerides", "JSON, object"): [imported],
         ("import ephemerides", "JSON, each of `refused`"): refused["refused"],

@@ -24,11 +24,12 @@ from ..reproject import PixelMap, area_ratio, at_nodes, bin_image, binned_map, p
 from ..sky_plane import sky_plane
 from ..stack import Stack, StackInput, frame_weight, stack
 from ..stack_file import stack_header, write_stack
+from .light_pixels import reduce_light
 from .lights import light_tasks
-from .masters import read_master
+from .master_files import read_master
 from .paths import frame_paths
 from .stack_plan import StackPlan, stored_stack
-from .worker import LightTask, reduce_light
+from .tasks import LightTask
 
 FOLDER = "stacks"
 BINNED_FROM = 1.5  # times finer than the field: a frame is binned before it is resampled
