@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 
 from starmuster.errors import PixelError
-from starmuster.transforms.pixels import open_rows, read_pixels
+from starmuster.transforms.pixels import ArrayRows, open_rows, read_pixels
 
 RNG = np.random.default_rng(20240308)
 
@@ -181,3 +181,27 @@ def test_truncated_real_flats_are_refused(real_data):
         with pytest.raises(PixelError, match="truncated"):
             open_rows(real_data / "damaged" / name, 0)
     assert read_pixels(real_data / "damaged" / "ASI178_Flat_0004_whole.fit", 0).shape == (960, 1280)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.arange(35, dtype=np.float32).reshape(5, 7),
+        np.arange(35, dtype=np.float64).reshape(5, 7),
+        np.arange(35, dtype=np.uint16).reshape(5, 7),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".fits", ".fits.gz"])
+def test_a_room_is_filled_with_the_rows_that_would_be_returned(tmp_path, pixels, suffix):
+    path = tmp_path / f"frame{suffix}"
+    fits.PrimaryHDU(pixels).writeto(path)
+    room = np.empty((3, 7), np.float32)
+    with open_rows(path, 0) as reader:
+        for start in (0, 2):
+            reader.fill(room, start)
+            np.testing.assert_array_equal(room, pixels[start : start + 3])
+        ArrayRows(pixels, "frame").fill(room, 1)
+        np.testing.assert_array_equal(room, pixels[1:4])
+        path.write_bytes(path.read_bytes() + b"more")
+        with pytest.raises(PixelError, match="changed while it was read"):
+            reader.fill(room, 0)

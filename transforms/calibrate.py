@@ -17,8 +17,7 @@ from .calibrate_kernels import calibrate_rows, propagate_rows
 from .linearity import Linearity
 from .mask import PixelMask
 from .overscan import Sections, frame_overscan, whole_frame
-from .pixels import ArrayRows, Image, RowReader
-from .saturation import estimate_saturation_adu as estimate_saturation_adu
+from .pixels import ArrayRows, Image, RowFiller
 
 BAND_ROWS = 8  # of all masters and variances: together they stay in the processor's caches
 NO_IMAGE = np.zeros((0, 0), np.float32)
@@ -59,8 +58,8 @@ class PixelNoise:
 class MasterRows:
     """A master in bands of rows, with its variance if it is known."""
 
-    value: RowReader
-    variance: RowReader | None = None
+    value: RowFiller
+    variance: RowFiller | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +215,8 @@ def calibrate_with_variance(
     data, mask = _empty(sections)
     variance = np.full_like(data, np.nan) if sections.is_trimmed else np.empty_like(data)
     light = sections.light
-    room = np.empty((1, shape[1]), np.float32)
+    rooms = _Rooms(shape[1])
+    spare = np.empty(shape[1], np.float32)
     for start in range(0, shape[0], BAND_ROWS):
         stop = min(start + BAND_ROWS, shape[0])
         propagate_rows(
@@ -224,13 +224,13 @@ def calibrate_with_variance(
             np.array([light[0] + start, light[0] + stop, *light[2:]], np.int64),
             row_level[start:stop],
             column_level,
-            *_band(off, start, stop),
-            *(_rows(rows, start, stop) for rows in _pair(flat)),
+            *_band(off, rooms, start, stop),
+            *(rooms.read(rows, start, stop) for rows in _pair(flat)),
             bad[start:stop],
             *_table(linearity),
             _numbers(limits),
             np.array([noise.read_noise_adu**2, 1 / noise.gain_e_per_adu], np.float32),
-            room,
+            spare,
             data,
             variance,
             mask,
@@ -326,13 +326,34 @@ def _three(off: Pedestals) -> tuple[Any, ...]:
     return (*images, *[NO_IMAGE] * missing, padded, len(off.before))
 
 
-def _band(off: Pedestals, start: int, stop: int) -> tuple[Any, ...]:
+class _Rooms:
+    """Rooms for a band of each reader, filled again and again.
+
+    Memory that is asked for and given back for every band costs more than all arithmetic.
+    """
+
+    def __init__(self, n_x: int) -> None:
+        self._n_x = n_x
+        self._held: dict[int, Image] = {}
+
+    def read(self, reader: RowFiller | None, start: int, stop: int) -> Image:
+        """Return rows start <= y < stop; they are lost with the next band of this reader."""
+        if reader is None:
+            return NO_IMAGE
+        if id(reader) not in self._held:
+            self._held[id(reader)] = np.empty((BAND_ROWS, self._n_x), np.float32)
+        room = self._held[id(reader)][: stop - start]
+        reader.fill(room, start)
+        return room
+
+
+def _band(off: Pedestals, rooms: _Rooms, start: int, stop: int) -> tuple[Any, ...]:
     """Read a band of the pedestals and their variances, padded to three of each."""
     held: dict[int, tuple[Image, Image]] = {}
     total: dict[int, float] = {}
     for master, factor in off.all:
         if id(master) not in held:
-            value, variance = (_rows(rows, start, stop) for rows in _pair(master))
+            value, variance = (rooms.read(rows, start, stop) for rows in _pair(master))
             held[id(master)] = value, variance
         # a master that is taken off twice is no two independent ones
         total[id(master)] = total.get(id(master), 0.0) + factor
@@ -344,12 +365,8 @@ def _band(off: Pedestals, start: int, stop: int) -> tuple[Any, ...]:
     return (*values, *variances, factors)
 
 
-def _pair(master: MasterRows | None) -> tuple[RowReader | None, RowReader | None]:
+def _pair(master: MasterRows | None) -> tuple[RowFiller | None, RowFiller | None]:
     return (None, None) if master is None else (master.value, master.variance)
-
-
-def _rows(reader: RowReader | None, start: int, stop: int) -> Image:
-    return NO_IMAGE if reader is None else np.ascontiguousarray(reader.rows(start, stop))
 
 
 def held_rows(image: Image, variance: Image | None = None) -> MasterRows:

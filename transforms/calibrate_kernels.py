@@ -122,10 +122,9 @@ def _photons(out, spread, noise):
 def propagate_rows(  # noqa: PLR0917
     raw, window, row_level, column_level, first, second, third, factors, n_before,
     first_variance, second_variance, third_variance, variance_factors, flat, flat_variance, bad,
-    level, factor, numbers, noise, room, data, variance, mask,
+    level, factor, numbers, noise, spare, data, variance, mask,
 ):  # fmt: skip
     """Calibrate a band of rows and propagate variances; masters hold the band's rows alone."""
-    spare = room[0]
     for j in range(window[1] - window[0]):
         y = window[0] + j
         out = data[y, window[2] : window[3]]

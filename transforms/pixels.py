@@ -7,6 +7,7 @@ compressed `.fz` (only the tiles of the band are unpacked). None of them needs t
 
 import gzip
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,12 @@ class RowReader(Protocol):
     def rows(self, start: int, stop: int) -> Image: ...
 
 
+class RowFiller(RowReader, Protocol):
+    """A reader that can fill an array again and again, so that no memory is asked for."""
+
+    def fill(self, room: Image, start: int) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ArrayRows:
     """An image in memory, shape (n_y, n_x), as a reader of its rows."""
@@ -55,6 +62,10 @@ class ArrayRows:
     def rows(self, start: int, stop: int) -> Image:
         """Return rows start <= y < stop as float32, shape (stop - start, n_x)."""
         return self.image[start:stop].astype(np.float32, copy=False)
+
+    def fill(self, room: Image, start: int) -> None:
+        """Write the rows from `start` on into an array, shape (n_row, n_x)."""
+        room[:] = self.image[start : start + len(room)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,11 @@ class Layout:
         """The stored integers are the values: no scaling and no missing pixels."""
         has_offset = self.bscale != 1 or self.bzero != 0
         return 0 < self.bitpix <= 32 and self.blank is None and not has_offset
+
+    @property
+    def is_plain_float(self) -> bool:
+        """The stored numbers are the values, in float32."""
+        return self.bitpix == -32 and self.bscale == 1 and self.bzero == 0
 
 
 def read_pixels(
@@ -153,12 +169,19 @@ class FrameRows:
 
     def native(self, start: int, stop: int) -> NDArray[Any]:
         """Return rows start <= y < stop as the camera's integers, or float32."""
+        self._check(start, stop)
+        with _readable(self.path):
+            return self._read(start, stop)
+
+    def fill(self, room: Image, start: int) -> None:
+        """Write the rows from `start` on into a contiguous array, shape (n_row, n_x)."""
+        room[:] = self.rows(start, start + len(room))
+
+    def _check(self, start: int, stop: int) -> None:
         if not 0 <= start < stop <= self.shape[0]:
             raise IndexError(f"rows {start}:{stop} of {self.shape[0]}")
         if _signature(self.path) != self._signature:
             raise PixelError(f"{self.path}: changed while it was read. Ingest it again.")
-        with _readable(self.path):
-            return self._read(start, stop)
 
     def _read(self, start: int, stop: int) -> NDArray[Any]:
         raise NotImplementedError
@@ -188,15 +211,30 @@ class PlainRows(FrameRows):
         dtype = np.dtype(RAW_DTYPE[self.layout.bitpix])
         offset = self.layout.offset_byte + start * width * dtype.itemsize
         raw = np.empty((stop - start, width), dtype)
-        n_read = self._fill(raw, offset)
+        self._read_whole(raw, offset, start)
+        return _to_numbers(raw, self.layout)
+
+    def fill(self, room: Image, start: int) -> None:
+        """Write the rows from `start` on into a contiguous array, shape (n_row, n_x)."""
+        if not self.layout.is_plain_float:
+            super().fill(room, start)
+            return
+        self._check(start, start + len(room))
+        with _readable(self.path):
+            offset = self.layout.offset_byte + start * self.shape[1] * room.itemsize
+            self._read_whole(room, offset, start)
+        if sys.byteorder == "little":
+            room.byteswap(inplace=True)
+
+    def _read_whole(self, raw: NDArray[Any], offset: int, start: int) -> None:
+        n_read = self._read_bytes(raw, offset)
         if n_read != raw.nbytes:
             raise PixelError(
                 f"{self.path}: truncated: {n_read} of {raw.nbytes} bytes in rows {start} to "
-                f"{stop - 1}. Copy the file again."
+                f"{start + len(raw) - 1}. Copy the file again."
             )
-        return _to_numbers(raw, self.layout)
 
-    def _fill(self, raw: NDArray[Any], offset: int) -> int:
+    def _read_bytes(self, raw: NDArray[Any], offset: int) -> int:
         if not self.layout.is_gzip:
             # opened anew for each band: hundreds of frames are combined at once, and the number
             # of files a process may hold open is small
@@ -257,7 +295,7 @@ def _to_numbers(raw: NDArray[Any], layout: Layout) -> NDArray[Any]:
         return unsigned
     if layout.is_plain_integer:
         return raw.astype(raw.dtype.newbyteorder("="), copy=False)
-    if layout.bitpix == -32 and layout.bscale == 1 and layout.bzero == 0:
+    if layout.is_plain_float:
         return raw.astype(np.float32)
     values = raw.astype(np.float64) * layout.bscale + layout.bzero
     if layout.blank is not None and layout.bitpix > 0:
