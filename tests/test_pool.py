@@ -1,7 +1,9 @@
 """A pool of processes that outlives its workers."""
 
+import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -47,6 +49,34 @@ def test_a_task_that_kills_its_worker_is_tried_three_times_and_the_rest_goes_on(
     assert len(list(tmp_path.glob("deadly-*"))) == MAX_ATTEMPTS
     assert [found[name].result for name in ("a", "b", "c", "once")] == ["A", "B", "C", "ONCE"]
     assert len(list(tmp_path.glob("once-*"))) == 2
+
+
+def test_a_worker_killed_between_tasks_costs_nothing(tmp_path):
+    names = [f"frame{i}" for i in range(6)]
+    found = run_tasks(work, [(name, tmp_path) for name in names], jobs=1)
+    seen = [next(found)]
+    _kill_children(1)
+    seen += found
+    assert sorted(outcome.result for outcome in seen) == sorted(name.upper() for name in names)
+
+
+def test_workers_killed_before_they_begin_cost_nothing(tmp_path):
+    found = run_tasks(work, [(f"frame{i}", tmp_path) for i in range(6)], jobs=2)
+    killer = threading.Thread(target=_kill_children, args=(2,))
+    killer.start()
+    seen = list(found)
+    killer.join()
+    assert sorted(outcome.result for outcome in seen) == [f"FRAME{i}" for i in range(6)]
+
+
+def _kill_children(n_kill: int) -> None:
+    end = time.monotonic() + 30
+    while n_kill and time.monotonic() < end:
+        for child in multiprocessing.active_children()[:n_kill]:
+            os.kill(child.pid or 0, signal.SIGKILL)
+            n_kill -= 1
+        time.sleep(0.001)
+    assert not n_kill
 
 
 def test_a_task_beyond_its_deadline_is_stopped(tmp_path):

@@ -2,8 +2,10 @@
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -12,6 +14,7 @@ from ..errors import FrameError
 
 MAX_ATTEMPTS = 3
 DEADLINE_S = 600.0
+POLL_S = 1.0  # a pool that broke does not end the tasks it had not given out
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -48,48 +51,98 @@ def run_tasks(
     deadline_s
         Longest time for one task, seconds.
     """
-    context = multiprocessing.get_context("forkserver")
     queue = iter(tasks)
-    with ProcessPool(max_workers=jobs, context=context) as pool:
-        running: dict = {}
-        attempts: dict[int, int] = {}
+    while True:
+        lost: list[Task] = []
+        yield from _pooled(function, queue, lost, jobs=jobs, deadline_s=deadline_s)
+        if not lost:
+            return
+        for task in lost:
+            yield _alone(function, task, deadline_s=deadline_s)
+
+
+def _pooled(
+    function: Callable[[Task], Result],
+    queue: Iterator[Task],
+    lost: list[Task],
+    *,
+    jobs: int,
+    deadline_s: float,
+) -> Iterator[Outcome[Task, Result]]:
+    """Work off a queue; where the pool itself breaks, `lost` gets the tasks that were out."""
+    running: dict[Future, tuple[Task, int]] = {}
+    with _pool(jobs) as pool:
 
         def submit(task: Task, attempt: int) -> None:
-            future = pool.schedule(function, args=[task], timeout=deadline_s)
-            running[future] = task
-            attempts[id(future)] = attempt
+            running[_schedule(pool, function, task, deadline_s)] = (task, attempt)
 
-        def fill() -> None:
-            for task in queue:
-                submit(task, 1)
-                if len(running) >= 2 * jobs:
-                    return
+        while True:
+            while len(running) < 2 * jobs and (given := list(islice(queue, 1))):
+                submit(given[0], 1)
+            if not running:
+                return
+            done, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            for future in done:
+                error = future.exception()
+                if isinstance(error, BrokenExecutor):
+                    continue
+                task, attempt = running.pop(future)
+                if isinstance(error, ProcessExpired) and attempt < MAX_ATTEMPTS:
+                    submit(task, attempt + 1)
+                    continue
+                yield _outcome(task, future, attempt, deadline_s)
+            if not pool.active:
+                lost.extend(task for task, _ in running.values())
+                return
 
-        fill()
+
+def _alone(
+    function: Callable[[Task], Result], task: Task, *, deadline_s: float
+) -> Outcome[Task, Result]:
+    """Run one task with a worker of its own, so that a death can be laid to nothing else."""
+    future: Future = Future()
+    for _ in range(MAX_ATTEMPTS):
+        with _pool(1) as pool:
+            future = _schedule(pool, function, task, deadline_s)
+            while pool.active and not future.done():
+                wait([future], timeout=POLL_S)
+        if future.done() and not isinstance(future.exception(), ProcessExpired | BrokenExecutor):
+            break
+    return _outcome(task, future, MAX_ATTEMPTS, deadline_s)
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPool]:
+    with ProcessPool(max_workers=jobs, context=multiprocessing.get_context("forkserver")) as pool:
         try:
-            while running:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    task, attempt = running.pop(future), attempts.pop(id(future))
-                    error = future.exception()
-                    if isinstance(error, ProcessExpired) and attempt < MAX_ATTEMPTS:
-                        submit(task, attempt + 1)
-                        continue
-                    yield _outcome(task, future, error, attempt, deadline_s)
-                fill()
+            yield pool
         except BaseException:
             pool.stop()
             raise
 
 
-def _outcome(task, future, error, attempt: int, deadline_s: float) -> Outcome:
+def _schedule(pool: ProcessPool, function, task, deadline_s: float) -> Future:
+    """Hand a task to a pool; to one that has just broken, as a task that it lost."""
+    try:
+        return pool.schedule(function, args=[task], timeout=deadline_s)
+    except RuntimeError as error:
+        future: Future = Future()
+        future.set_exception(BrokenExecutor(str(error)))
+        return future
+
+
+def _outcome(task, future: Future, attempt: int, deadline_s: float) -> Outcome:
+    error = future.exception() if future.done() else BrokenExecutor("no answer")
     if error is None:
         return Outcome(task, future.result(), None)
-    if isinstance(error, ProcessExpired):
+    if isinstance(error, ProcessExpired | BrokenExecutor):
+        code = f" (exit code {error.exitcode})" if isinstance(error, ProcessExpired) else ""
         error = FrameError(
-            f"killed its worker {attempt} times (exit code {error.exitcode}); it is left out. "
+            f"killed its worker {attempt} times{code}; it is left out. "
             f"Look at the file, or give the machine more memory."
         )
     elif isinstance(error, TimeoutError):
         error = FrameError(f"took longer than {deadline_s:g} s; it is left out.")
+    elif not isinstance(error, Exception):
+        raise error
     return Outcome(task, None, error)
