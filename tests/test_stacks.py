@@ -208,15 +208,16 @@ def test_the_same_stack_is_not_made_twice_and_a_changed_one_replaces_it(night, a
     code, other = ask(own.folder, "stack", 1, "--band", "r", "--kernel", "lanczos3")
     assert (code, other["stack_id"], other["kernel"]) == (0, before["stack_id"], "lanczos3")
     (own.folder / "stacks" / other["file_name"]).unlink()
+    (own.folder / "stacks" / ".draft-killed").mkdir()
     code, third = ask(own.folder, "stack", 1, "--band", "r", "--kernel", "lanczos3")
     assert code == 0
     assert third["checksum"] == other["checksum"]
+    assert not list((own.folder / "stacks").glob(".draft-*"))
     assert own.sql("from stack").height == 1
 
 
 def test_a_frame_whose_file_is_gone_is_left_out_with_its_reason(night, ask, tmp_path):
     own = night.copied(tmp_path)
-    shutil.copytree(night.frames, tmp_path / "frames")
     moved = tmp_path / "away"
     night.frames.rename(moved)
     try:

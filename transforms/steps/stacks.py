@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +79,8 @@ def make_stack(
     """
     folder = run.warehouse.folder / FOLDER
     folder.mkdir(exist_ok=True)
+    for left in folder.glob(".draft-*"):  # by a kill: this run is the only one that writes
+        shutil.rmtree(left, ignore_errors=True)
     used = plan.frames.filter(pl.col("reason").is_null())
     grid = plan.field["n_y_pix"], plan.field["n_x_pix"]
     needed_byte = 4.0 * grid[0] * grid[1] * (used.height + 3)
