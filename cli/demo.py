@@ -15,7 +15,7 @@ from ..errors import NoWarehouseError, StarmusterError, UsageError
 from .session import SESSION
 
 if TYPE_CHECKING:
-    from ..ingest.synthetic import Truth
+    from ..ingest.synthetic import NightPlan, Truth
 
 MARK = "starmuster-demo.json"  # names the frames that are ours, and may go when a demo is made anew
 FRAMES, DRAFT, WAREHOUSE = "frames", ".frames", "warehouse"
@@ -50,13 +50,15 @@ class Recovery:
         return self.off_sigma is not None and abs(self.off_sigma) <= MOST_SIGMA
 
 
-def run_demo(folder: Path) -> int:
+def run_demo(folder: Path, *, plan: "NightPlan | None" = None) -> int:
     """Make a night in a folder, reduce it, report its transit and compare with the truth.
 
     Parameters
     ----------
     folder
         Absent, empty, or an earlier demo, which is made anew.
+    plan
+        Of the night; None takes that of `demo_plan`.
 
     Returns
     -------
@@ -70,7 +72,7 @@ def run_demo(folder: Path) -> int:
     start = time.monotonic()
     clear(folder)
     with _for_people() as as_json:
-        truth = _make_night(folder)
+        truth = _make_night(folder, plan)
         document = _reduce(folder, truth)
     found = recoveries(truth, document)
     is_good = document["verdict"] == "transit" and all(item.is_good for item in found)
@@ -172,11 +174,11 @@ def _for_people() -> Iterator[bool]:
         SESSION.as_json, SESSION.has_answered = as_json, False
 
 
-def _make_night(folder: Path) -> "Truth":
+def _make_night(folder: Path, plan: "NightPlan | None") -> "Truth":
     """Write frames and planets; a stopped demo leaves only what `clear` knows as its own."""
     from ..ingest.synthetic import demo_plan, write_night
 
-    plan = demo_plan()
+    plan = plan or demo_plan()
     SESSION.say(
         f"making a night of {plan.n_light} lights with a transit of {plan.planet.planet_name} "
         f"in {folder}"
