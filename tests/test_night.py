@@ -22,8 +22,7 @@ from numpy.testing import assert_allclose
 from polars.testing import assert_frame_equal
 
 from starmuster.cli import main
-from starmuster.cli.demo import clear, recoveries
-from starmuster.errors import UsageError
+from starmuster.cli.demo import recoveries
 from starmuster.ingest.synthetic import NightPlan, Truth, write_night
 from starmuster.sql import scripts
 from starmuster.transforms.flags import Flag
@@ -581,18 +580,3 @@ def test_later_calibration_frames_and_other_apertures_make_lights_pending(blind,
     (own.warehouse / FILE_NAME).write_text(settings + "[ensemble]\nmax_star = 5\n")
     assert told(own.warehouse, "run")["frames_measured"] == 0
     assert set(told(own.warehouse, "check").values()) == {0}
-
-
-def test_a_demo_touches_no_folder_that_is_not_its_own(tmp_path):
-    mine = tmp_path / "mine"
-    (mine / "frames").mkdir(parents=True)
-    (mine / "frames" / "a.fits").write_bytes(b"precious")
-    with pytest.raises(UsageError, match="not by a demo"):
-        clear(mine)
-    (mine / "starmuster-demo.json").write_text('{"files": ["frames/b.fits"]}')
-    (mine / "frames" / "b.fits").touch()
-    with pytest.raises(UsageError, match=r"a\.fits"):
-        clear(mine)
-    assert (mine / "frames" / "a.fits").read_bytes() == b"precious"
-    assert (mine / "frames" / "b.fits").exists()
-    clear(tmp_path / "absent")
