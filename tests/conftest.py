@@ -23,7 +23,7 @@ def real_data() -> Path:
     folder = Path(os.environ.get("STARMUSTER_DATA", default))
     if not folder.is_dir():
         pytest.skip(f"no real frames at {folder}: set STARMUSTER_DATA to their folder")
-    return folder
+    return folder.resolve()
 
 
 @pytest.fixture(scope="session")
