@@ -10,20 +10,16 @@ from ...errors import CalibrationError
 from ..background import Background, mesh_background
 from ..calibrate import (
     Calibrated,
-    CalibratedWithVariance,
-    MasterRows,
     PixelLimits,
-    PixelNoise,
     calibrate,
-    calibrate_with_variance,
 )
 from ..cosmics import CosmicLimits, mask_cosmic_rays
 from ..linearity import make_linearity
 from ..pixels import read_pixels
 from ..saturation import estimate_saturation_adu
-from .master_files import open_master, read_defects, read_master
+from .master_files import read_defects, read_master
 from .masters import frame_sections
-from .tasks import LightTask, MasterFile
+from .tasks import LightTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,37 +72,8 @@ def calibrate_light(task: LightTask, raw: NDArray[Any], saturation_adu: float | 
     return _without_cosmic_rays(task, calibrated, saturation_adu)
 
 
-def calibrate_light_with_variance(
-    task: LightTask, raw: NDArray[Any], saturation_adu: float | None
-) -> CalibratedWithVariance:
-    """Calibrate a light frame, with the variance of every pixel.
-
-    Raises
-    ------
-    CalibrationError
-        As `calibrate_light`; or gain or read noise of the frame are not known.
-    """
-    if task.gain_e_per_adu is None or task.read_noise_e is None:
-        raise CalibrationError(
-            f"{task.path}: no variance without gain ({task.gain_e_per_adu}) and read noise "
-            f"({task.read_noise_e}). Take flats and biases, or state both in the configuration."
-        )
-    return calibrate_with_variance(
-        raw,
-        noise=PixelNoise(task.read_noise_e / task.gain_e_per_adu, task.gain_e_per_adu),
-        bias=_opened(task.bias),
-        dark=_opened(task.dark),
-        flat=_opened(task.flat),
-        **_treatment(task, saturation_adu),
-    )
-
-
-def _opened(master: MasterFile | None) -> MasterRows | None:
-    return None if master is None else open_master(master.path, master.checksum)
-
-
 def _treatment(task: LightTask, saturation_adu: float | None) -> dict[str, Any]:
-    """Return what both ways of calibrating need beside the masters."""
+    """Return what calibrating needs beside the pixels of bias, dark and flat."""
     settings = task.config.calibration
     sections = frame_sections(task.header, task.shape, is_wanted=settings.overscan)
     masters = (task.bias, task.dark, task.flat, task.defects)
