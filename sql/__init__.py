@@ -3,7 +3,8 @@
 `schema/` numbered tables, never edited after release; `macros/` and `views/` refreshed whenever
 their text changes; `queries/` shipped questions with `$parameters`; `checks/` queries that must
 return no rows; `plans/` and `steps/` what `ingest --dry-run` and steps ask, with rows they bring.
-A trailing comment on a column of a table is its `comment on column`.
+A trailing comment on a column of a table is its `comment on column`, also behind
+`alter table NAME add column NAME TYPE;`, by which a later schema file extends an earlier table.
 """
 
 import hashlib
@@ -19,6 +20,10 @@ _PARAMETER = re.compile(r"\$([a-z_]\w*)")
 _TABLE = re.compile(
     r"(?P<about>(?:^-- [^\n]*\n)*)^create table (?P<name>\w+) \(\n(?P<body>.*?)^\);",
     re.MULTILINE | re.DOTALL,
+)
+_ADDED_COLUMN = re.compile(
+    r"^alter table (?P<table>\w+) add column (?P<name>\w+) [^;\n]*;[ ]*--[ ]*(?P<comment>[^\n]*)$",
+    re.MULTILINE,
 )
 _VIEW_COLUMN = re.compile(r"^-- column (?P<name>\w+): (?P<comment>.+)$", re.MULTILINE)
 _COLUMN = re.compile(r"^    (?P<name>\w+) .*?--[ ]*(?P<comment>[^\n]*)$", re.MULTILINE)
@@ -109,6 +114,11 @@ def comments(script: Script) -> Iterator[str]:
                     f"comment on column {table['name']}.{column['name']} "
                     f"is {_quoted(column['comment'].strip())}"
                 )
+    for column in _ADDED_COLUMN.finditer(script.text):
+        yield (
+            f"comment on column {column['table']}.{column['name']} "
+            f"is {_quoted(column['comment'].strip())}"
+        )
 
 
 def view_comments(known: set[tuple[str, str]]) -> Iterator[str]:
@@ -127,6 +137,8 @@ def view_comments(known: set[tuple[str, str]]) -> Iterator[str]:
         for table in _TABLE.finditer(script.text):
             for column in _COLUMN.finditer(table["body"]):
                 meaning.setdefault(column["name"], column["comment"].strip())
+        for column in _ADDED_COLUMN.finditer(script.text):
+            meaning.setdefault(column["name"], column["comment"].strip())
     stated = {
         name: {match["name"]: match["comment"] for match in _VIEW_COLUMN.finditer(script.text)}
         for name, script in scripts("views").items()

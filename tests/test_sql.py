@@ -190,3 +190,26 @@ def test_a_comment_with_a_quote_is_kept_whole():
             con.execute(statement)
         found = con.sql("from duckdb_columns()").filter("table_name = 'x'").project("comment")
         assert found.fetchall() == [("the star's number; 'so'",)]
+
+
+def test_a_column_added_later_is_commented_like_those_of_its_table(monkeypatch):
+    scripts = {
+        "0001_x": sql.Script(
+            "0001_x", "-- One row per x.\ncreate table x (\n    a integer, -- no\n);"
+        ),
+        "0002_y": sql.Script(
+            "0002_y", "alter table x add column sky_adu double; -- unit=adu; the x's sky\n"
+        ),
+    }
+    kinds = {"schema": scripts, "views": {"v": sql.Script("v", "-- One row per x.\nfrom x")}}
+    monkeypatch.setattr(sql, "scripts", kinds.__getitem__)
+    with duckdb.connect() as con:
+        for script in scripts.values():
+            con.execute(script.text)
+            for statement in sql.comments(script):
+                con.execute(statement)
+        found = con.sql("from duckdb_columns()").filter("column_name = 'sky_adu'")
+        assert found.project("comment").fetchall() == [("unit=adu; the x's sky",)]
+    assert "comment on column v.sky_adu is 'unit=adu; the x''s sky'" in sql.view_comments(
+        {("v", "sky_adu")}
+    )
