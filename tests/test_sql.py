@@ -37,6 +37,7 @@ UNITS = {
     "_ls": "lyr.s/yr",
     "_bjd_tdb": "d",
     "_jd_utc": "d",
+    "_hjd_utc": "d",
 }
 
 

@@ -10,6 +10,7 @@
 -- column fwhm_pix: unit=pix; of the star in this frame; null if too faint
 -- column mid_jd_utc: unit=d; ucd=time.epoch; Julian date of the middle of the exposure, UTC
 -- column mid_bjd_tdb: unit=d; ucd=time.epoch; barycentric Julian date, TDB, for the position of the star
+-- column mid_hjd_utc: unit=d; ucd=time.epoch; heliocentric Julian date, UTC, for the position of the star
 -- column position_source: whose position was used for it: source, host (of the planet), field
 -- column altitude_deg: unit=deg; ucd=pos.az.alt; of the star, without refraction; null without a site
 -- column airmass: ucd=obs.airMass; computed (Pickering 2002); null without a site
@@ -38,6 +39,12 @@ with placed as (
                 star.ra_deg, star.dec_deg
             )
         ) / 86400 as mid_bjd_tdb,
+        jd_utc(frame.mid_utc) + along(
+            vantage.heliocentric_x_ls, vantage.heliocentric_y_ls, vantage.heliocentric_z_ls,
+            star.ra_deg, star.dec_deg
+        ) / 86400 as mid_hjd_utc,
+        frame.time_source,
+        frame.time_err_s,
         vantage.is_geocentric,
         altitude_of(along(
             vantage.zenith_x, vantage.zenith_y, vantage.zenith_z, star.ra_deg, star.dec_deg
@@ -102,6 +109,9 @@ select
     mid_utc,
     mid_jd_utc,
     mid_bjd_tdb,
+    mid_hjd_utc,
+    time_source,
+    time_err_s,
     is_geocentric,
     position_source,
     exposure_s,
