@@ -105,7 +105,8 @@ def _write(
     with warehouse.reading() as con:
         frames = shipped(con, "provenance", source_id=transit.star.source_id, **where)
         masters = shipped(con, "masters_of_night", field_id=transit.star.field_id, **where)
-        sources = con.table("source").project("source_id, x_pix, y_pix, flux_adu").pl()
+        sources = con.table("field_star").filter(f"field_id = {transit.star.field_id}")
+        sources = sources.project("source_id, x_pix, y_pix, flux_adu").pl()
         reference = con.table("field_reference").filter(f"field_id = {transit.star.field_id}").pl()
         attitude = _attitude(con, reference["reference_frame_id"][0])
     target = sources.filter(source_id=transit.star.source_id).row(0, named=True)

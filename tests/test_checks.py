@@ -35,6 +35,10 @@ SOUND: dict[str, list[dict[str, Any]]] = {
     "field": [{"field_id": 9, "reference_frame_id": 1}, {"field_id": 10}],
     "field_frame": [{"frame_id": 1, "field_id": 9}],
     "source": [{"source_id": i, "field_id": 9, "first_frame_id": 1} for i in (5, 6, 7)],
+    "field_source": [{"field_id": 10, "source_id": 5}, {"field_id": 9, "source_id": 5}],
+    "search": [{"search_id": 1, "field_id": 9}],
+    "detection": [{"search_id": 1, "field_id": 9, "source_id": 5, "x_pix": x} for x in (1.0, 2.0)],
+    "source_change": [{"change_id": 1}],
     "registration": [{"frame_id": 1, "field_id": 9}],
     "wcs": [{"frame_id": 1}],
     "frame_quality": [{"frame_id": 1}],
@@ -101,6 +105,15 @@ FAULTS: dict[str, list[str]] = {
         "update field_frame set field_id = 77",
         "update field set reference_frame_id = 77",
     ],
+    "detection_is_known": [
+        "delete from search",
+        "update detection set source_id = 77",
+        "update field_source set field_id = 11 where field_id = 9",
+    ],
+    "field_source_is_known": [
+        "delete from source where source_id = 5",
+        "update field_source set field_id = 11 where field_id = 10",
+    ],
     "frame_content_hash_is_unique": ["update frame set content_hash = 'same'"],
     "frame_has_camera_and_site": [
         "update frame set camera_id = 77 where frame_id = 1",
@@ -108,7 +121,7 @@ FAULTS: dict[str, list[str]] = {
     ],
     "identity_has_source": [
         "update identity set source_id = 77",
-        "update identity set field_id = 10",
+        "update identity set field_id = 11",
     ],
     "master_frame_is_known": [
         "update master_frame set frame_id = 77",
@@ -126,7 +139,7 @@ FAULTS: dict[str, list[str]] = {
     "path_has_frame": ["delete from frame where frame_id = 1"],
     "reference_match_is_known": [
         "update reference_match set source_id = 77",
-        "update reference_match set field_id = 10",
+        "update reference_match set field_id = 11",
         "update reference_match set reference_star_id = 77",
         "delete from reference_field",
     ],

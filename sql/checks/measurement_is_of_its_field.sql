@@ -3,6 +3,5 @@ select
     measurement.frame_id,
     measurement.source_id
 from measurement
-join source using (source_id)
 join field_frame using (frame_id)
-where source.field_id <> field_frame.field_id;
+anti join field_star using (field_id, source_id);

@@ -9,14 +9,14 @@ with latest as (
 )
 
 select
-    source.source_id,
-    source.x_pix,
-    source.y_pix,
-    source.ra_deg,
-    source.dec_deg,
-    source.flux_adu,
+    field_star.source_id,
+    field_star.x_pix,
+    field_star.y_pix,
+    field_star.ra_deg,
+    field_star.dec_deg,
+    field_star.flux_adu,
     latest.is_used
-from source
+from field_star
 left join latest using (source_id)
-where source.field_id = $field_id
-order by source.flux_adu desc, source.source_id;
+where field_star.field_id = $field_id
+order by field_star.flux_adu desc, field_star.source_id;

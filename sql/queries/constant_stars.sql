@@ -4,8 +4,8 @@
 -- $field is a number or a name. $night $band $aperture_id
 with point as (
     select
-        star.field_id,
-        star.field_name,
+        field.field_id,
+        field.field_name,
         measurement.source_id,
         measurement.frame_id,
         frame.night,
@@ -16,14 +16,16 @@ with point as (
     join aperture_flux using (frame_id, source_id)
     join frame using (frame_id)
     join star using (source_id)
+    left join field_frame using (frame_id)
+    join field on field.field_id = coalesce(field_frame.field_id, star.field_id)
     where
         aperture_flux.flux_adu > 0
         and frame.exposure_s > 0
         and is_clean(measurement.flags | aperture_flux.flags)
         and (
             $field is null
-            or star.field_id::varchar = $field::varchar
-            or name_key(star.field_name) = name_key($field::varchar)
+            or field.field_id::varchar = $field::varchar
+            or name_key(field.field_name) = name_key($field::varchar)
         )
         and ($night is null or frame.night = $night::date)
         and ($band is null or frame.band = $band)

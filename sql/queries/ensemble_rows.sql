@@ -6,21 +6,22 @@ with target as (
     select
         field_id,
         flux_adu
-    from source
+    from field_star
     where source_id = $source_id::integer
 ),
 
 candidate as (
     select
-        source.source_id,
-        source.x_pix,
-        source.y_pix
-    from source
+        field_star.field_id,
+        field_star.source_id,
+        field_star.x_pix,
+        field_star.y_pix
+    from field_star
     join target using (field_id)
     where
-        source.source_id = $source_id::integer
+        field_star.source_id = $source_id::integer
         -- brightness at detection is rough: half a magnitude more than will be asked for
-        or -2.5 * log10(source.flux_adu / target.flux_adu) between
+        or -2.5 * log10(field_star.flux_adu / target.flux_adu) between
         -($max_brighter_mag::double + 0.5) and $max_fainter_mag::double + 0.5
 )
 
@@ -35,7 +36,7 @@ select
     candidate.x_pix,
     candidate.y_pix
 from light_curve
-join candidate using (source_id)
+join candidate using (field_id, source_id)
 where
     light_curve.night = $night::date
     and light_curve.band is not distinct from $band::varchar

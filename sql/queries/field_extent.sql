@@ -5,7 +5,7 @@ with star as (
     select
         fwhm_pix,
         unit_vector(ra_deg, dec_deg) as place
-    from source
+    from field_star
     where field_id = $field_id::integer and ra_deg is not null
 ),
 

@@ -20,24 +20,26 @@ with clean as (
 )
 
 select
-    star.source_id,
-    star.field_id,
-    star.field_name,
+    field_star.source_id,
+    field_star.field_id,
+    field.field_name,
     star.ra_deg,
     star.dec_deg,
     star.position_source,
-    star.x_pix,
-    star.y_pix,
+    field_star.x_pix,
+    field_star.y_pix,
     clean.band,
     clean.aperture_id,
     aperture.aperture_name,
     coalesce(clean.n_frame, 0) as n_frame,
     clean.instrumental_mag
-from star
+from field_star
+join field using (field_id)
+join star using (source_id)
 left join clean using (source_id)
 left join aperture using (aperture_id)
 where
     $field is null
-    or star.field_id::varchar = $field::varchar
-    or name_key(star.field_name) = name_key($field::varchar)
-order by clean.instrumental_mag nulls last, star.source_id, clean.aperture_id;
+    or field_star.field_id::varchar = $field::varchar
+    or name_key(field.field_name) = name_key($field::varchar)
+order by clean.instrumental_mag nulls last, field_star.source_id, clean.aperture_id;

@@ -8,25 +8,29 @@ with target as (
     where source_id = $source_id::integer
 ),
 
+neighbour as (
+    select field_star.*
+    from field_star
+    join target using (field_id)
+),
+
 wings as (
     select
-        2 * median(source.fwhm_pix) as wings_pix,
+        2 * median(neighbour.fwhm_pix) as wings_pix,
         any_value(field.scale_arcsec_per_pix) as scale_arcsec_per_pix
-    from source
-    join target using (field_id)
+    from neighbour
     join field using (field_id)
 ),
 
 star as materialized (
     select
-        source.source_id,
-        source.x_pix,
-        source.y_pix,
-        source.flux_adu,
-        floor(source.x_pix / wings_pix)::integer as column_number,
-        floor(source.y_pix / wings_pix)::integer as row_number
-    from source
-    join target using (field_id)
+        source_id,
+        x_pix,
+        y_pix,
+        flux_adu,
+        floor(x_pix / wings_pix)::integer as column_number,
+        floor(y_pix / wings_pix)::integer as row_number
+    from neighbour
     cross join wings
 ),
 

@@ -5,6 +5,7 @@
 -- column n_registered: frames that lie on the field
 -- column n_on_sky: frames with a sky solution
 -- column n_source: stars of the field
+-- requires: field_star
 create or replace view field_summary as
 with visited as (
     select
@@ -25,7 +26,7 @@ starred as (
     select
         field_id,
         count(*) as n_source
-    from source
+    from field_star
     group by field_id
 )
 

@@ -2,7 +2,7 @@
 -- requires: frame_noise
 -- requires: star
 -- column source_id: table source
--- column field_id: table field
+-- column field_id: table field; that of the frame
 -- column flux_adu: unit=adu; ucd=phot.flux; within the aperture, sky subtracted
 -- column x_pix: unit=pix; ucd=pos.cartesian.x;instr.det; in the frame, 0-based
 -- column y_pix: unit=pix; ucd=pos.cartesian.y;instr.det; in the frame, 0-based
@@ -26,7 +26,7 @@ with placed as (
     select
         measurement.frame_id,
         measurement.source_id,
-        star.field_id,
+        coalesce(field_frame.field_id, star.field_id) as field_id,
         frame.band,
         frame.night,
         frame.mid_utc,
@@ -70,6 +70,7 @@ with placed as (
     join star using (source_id)
     join frame_quality using (frame_id)
     join frame_noise using (frame_id)
+    left join field_frame using (frame_id)
     left join site using (site_id)
     left join vantage using (frame_id)
     left join calibration using (frame_id)

@@ -49,7 +49,7 @@ def nearest_source(
             f"and name another frame."
         )
     registration = Registration(row[0], tuple(row[1]), tuple(row[2]), row[3], row[4])
-    sources = con.table("source").filter(f"field_id = {int(field_id)}")
+    sources = con.table("field_star").filter(f"field_id = {int(field_id)}")
     stars = sources.project("source_id, x_pix, y_pix").fetchnumpy()
     x, y = apply_registration(registration, stars["x_pix"], stars["y_pix"])
     separation_pix = np.hypot(x - x_pix, y - y_pix)

@@ -169,7 +169,9 @@ def _field_files(
     )
     found: dict[int, FieldFile] = {}
     for field_id, reference_frame_id, n_x_pix, n_y_pix, cards, scale in fields.fetchall():
-        stars = con.table("source").filter(f"field_id = {int(field_id)}").order("source_id").pl()
+        stars = (
+            con.table("field_star").filter(f"field_id = {int(field_id)}").order("source_id").pl()
+        )
         content = hashlib.sha256(stars.write_csv().encode()).hexdigest()[:16]
         path = parts / f"field-{field_id}-{content}.parquet"
         stars.write_parquet(path)
