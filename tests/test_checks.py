@@ -76,6 +76,12 @@ SOUND: dict[str, list[dict[str, Any]]] = {
     "reference_match": [
         {"field_id": 9, "source_id": 5, "catalogue_name": "a", "reference_star_id": 1}
     ],
+    "zero_point": [{"frame_id": 1, "aperture_id": 3, "method": "fit"}],
+    "photometric_solution": [
+        {"camera_id": 1, "band": "r", "aperture_id": 3, "scope": scope}
+        for scope in ("night", "season")
+    ],
+    "frame_transparency": [{"frame_id": 1, "aperture_id": 3}],
     "stack": [
         {"stack_id": 1, "field_id": 9, "band": "r", "night": None, "sky": "mesh", "n_frame": 1},
         {"stack_id": 2, "field_id": 9, "band": "r", "night": NIGHT, "sky": "mesh", "n_frame": 0},
@@ -161,6 +167,13 @@ FAULTS: dict[str, list[str]] = {
     "source_has_field": [
         "delete from field where field_id = 9",
         "update source set first_frame_id = 7",
+    ],
+    "zero_point_is_sound": [
+        "delete from frame_quality",
+        "update zero_point set method = 'borrowed'",
+        "update zero_point set borrowed_frame_id = 1",
+        "update zero_point set method = 'borrowed', borrowed_frame_id = 2",
+        "update zero_point set colour_term = 0.1",
     ],
 } | {
     f"{table}_is_unique": [f"insert into {table} (from {table} limit 1)"]

@@ -42,6 +42,7 @@ REPLACE_KEY: dict[str, str] = {
     "frame": "frame_id",
     "frame_level": "frame_id",
     "frame_quality": "frame_id",
+    "frame_transparency": "frame_id",
     "gain_fit": "camera_id",
     "identity": "target_key",
     "imported_master": "master_id",
@@ -50,6 +51,7 @@ REPLACE_KEY: dict[str, str] = {
     "master_frame": "master_id",
     "measurement": "frame_id",
     "path": "path",
+    "photometric_solution": "camera_id",
     "planet": "planet_id",
     "product": "frame_id",
     "quarantine": "path",
@@ -73,6 +75,7 @@ REPLACE_KEY: dict[str, str] = {
     "vantage": "frame_id",
     "variable_star": "reference_star_id",
     "wcs": "frame_id",
+    "zero_point": "frame_id",
 }
 # Tables where the key alone would take too much away.
 REPLACE_ALSO: dict[str, tuple[str, ...]] = {
@@ -81,6 +84,7 @@ REPLACE_ALSO: dict[str, tuple[str, ...]] = {
     "reference_magnitude": ("band", "photometric_system"),
     "comparison_star": ("night", "band", "aperture_id"),
     "gain_fit": ("night", "band", "method", "gain_setting", "x_binning", "readout_mode"),
+    "photometric_solution": ("band", "scope", "first_night"),
     "ramp_fit": ("night", "band", "gain_setting", "x_binning", "readout_mode"),
     "transfer_point": ("night", "band", "gain_setting", "x_binning", "readout_mode"),
 }
