@@ -78,7 +78,8 @@ def test_zero_point_colour_and_position_are_applied(rows):
     row = rows[1, 1]
     assert row["mag"] == pytest.approx(expected, abs=1e-7)
     assert row["mag_err"] == pytest.approx(math.hypot(star_err_mag(1), 0.012), rel=1e-6)
-    assert row["is_calibrated"] and row["has_colour"]
+    assert row["is_calibrated"]
+    assert row["has_colour"]
     assert (row["photometric_system"], row["catalogue_name"]) == ("Pan-STARRS", "atlas-refcat2")
 
 
@@ -96,8 +97,10 @@ def test_without_a_zero_point_the_magnitude_is_instrumental_and_says_so(rows):
     assert row["mag"] == pytest.approx(instrumental(1), abs=1e-9)
     assert row["mag_err"] == pytest.approx(star_err_mag(1), rel=1e-6)
     assert not row["is_calibrated"]
-    assert row["photometric_system"] is None and row["catalogue_name"] is None
+    assert row["photometric_system"] is None
+    assert row["catalogue_name"] is None
 
 
 def test_no_positive_flux_has_no_magnitude(rows):
-    assert rows[1, 3]["mag"] is None and rows[2, 3]["mag"] is None
+    assert rows[1, 3]["mag"] is None
+    assert rows[2, 3]["mag"] is None
