@@ -12,8 +12,7 @@ with used as (
     where colour is not null
 )
 
-select
-    blue.field_id,
+select distinct
     blue.source_id,
     used.catalogue_name,
     used.photometric_system,
