@@ -59,6 +59,11 @@ SOUND: dict[str, list[dict[str, Any]]] = {
     "ramp_fit": [{"camera_id": 1, "band": "r"}, {"camera_id": 1, "band": None}],
     "measurement": [MEASURED, MEASURED | {"source_id": 6}],
     "aperture_flux": [FLUX, FLUX | {"source_id": 6}],
+    "curve_of_growth": [
+        {"frame_id": 1, "aperture_id": number, "radius_pix": 4.0} for number in (3, None)
+    ],
+    "point_spread": [{"frame_id": 1}, {"frame_id": 2}],
+    "profile_fit": [MEASURED, MEASURED | {"source_id": 6}],
     "product": [{"frame_id": 1, "step": step, "state": "done"} for step in ("photometry", "x")],
     "identity": [{"target_key": "x", "source_id": 5, "field_id": 9}],
     "comparison_star": [

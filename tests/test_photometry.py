@@ -7,15 +7,14 @@ from photutils.aperture import CircularAnnulus, CircularAperture
 from scipy.special import erf
 
 from starmuster.errors import PhotometryError
+from starmuster.ingest.synthetic_pixels import render_stars
 from starmuster.transforms.apertures import annulus_skies, circle_sums, pixel_overlap
+from starmuster.transforms.background import mesh_background
+from starmuster.transforms.blending import blending
 from starmuster.transforms.flags import Flag
 from starmuster.transforms.mask import PixelMask
-from starmuster.transforms.photometry import (
-    APERTURE_FLUX_SCHEMA,
-    MEASUREMENT_SCHEMA,
-    blending,
-    forced_photometry,
-)
+from starmuster.transforms.photometry import forced_photometry
+from starmuster.transforms.photometry_rows import APERTURE_FLUX_SCHEMA, MEASUREMENT_SCHEMA
 
 FWHM = 3.5
 STAR_SIGMA = FWHM / 2.3548
@@ -190,7 +189,8 @@ def test_saturated_and_bad_pixels_flag_the_apertures_they_are_in():
     result = measure(image, x, y, mask=mask)
     assert flags_of(result.aperture_flux, 1).tolist() == [0, 0, 0]
     assert flags_of(result.aperture_flux, 2).tolist() == [Flag.SATURATED, 0, 0]
-    assert flags_of(result.aperture_flux, 3).tolist() == [Flag.SATURATED, Flag.BAD_PIXEL, 0]
+    # hardly any light is 7 pixels from a star: told, and no reason to distrust the flux
+    assert flags_of(result.aperture_flux, 3).tolist() == [Flag.SATURATED, Flag.PARTLY_MASKED, 0]
     area = result.aperture_flux.filter(pl.col("aperture_id") == 3)["n_pix"].to_numpy()
     np.testing.assert_allclose(area, np.pi * 64 - np.array([0, 1, 0]), rtol=1e-6)
     assert result.aperture_flux["flux_adu"].abs().max() < 1000
@@ -205,15 +205,15 @@ def test_a_boolean_mask_and_nan_pixels_are_bad_pixels_alike():
     image[50, 50] = np.nan
     missing = measure(image, [50.0], [50.0])
     assert masked.aperture_flux.equals(missing.aperture_flux)
-    assert masked.measurement["flags"][0] == Flag.BAD_PIXEL
+    assert masked.measurement["flags"][0] == Flag.BAD_PIXEL | Flag.PARTLY_MASKED
 
 
 def test_stars_at_the_edge_are_flagged_and_their_area_is_what_was_seen():
     image = np.full((100, 100), 10.0)
     result = measure(image, [3.0, -0.4, 15.0, 50.0], [50.0, 20.0, 80.0, 50.0])
-    off = Flag.OFF_FRAME.value
-    assert flags_of(result.aperture_flux, 1).tolist() == [off, off, 0, 0]
-    assert flags_of(result.aperture_flux, 3).tolist() == [off, off, 0, 0]
+    off, partly = Flag.OFF_FRAME.value, Flag.PARTLY_MASKED.value
+    assert flags_of(result.aperture_flux, 1).tolist() == [partly, off | partly, 0, 0]
+    assert flags_of(result.aperture_flux, 3).tolist() == [off | partly, off | partly, 0, 0]
     edge = Flag.EDGE.value
     assert [f & edge for f in result.measurement["flags"]] == [edge, edge, edge, 0]
     area = result.aperture_flux["n_pix"].to_numpy().reshape(4, 3)
@@ -221,7 +221,9 @@ def test_stars_at_the_edge_are_flagged_and_their_area_is_what_was_seen():
     r, d = 8.0, 3.5
     segment = r**2 * np.arccos(d / r) - d * np.sqrt(r**2 - d**2)
     assert area[0, 2] == pytest.approx(np.pi * r**2 - segment, rel=1e-6)
-    np.testing.assert_allclose(result.aperture_flux["flux_adu"].to_numpy(), 0, atol=1e-9)
+    flux = result.aperture_flux["flux_adu"].to_numpy().reshape(4, 3)
+    np.testing.assert_allclose(flux[[0, 2, 3]], 0, atol=1e-9)
+    assert np.isnan(flux[1]).all()  # half its light is off the frame
 
 
 def test_a_frame_of_nan_gives_null_fluxes_with_the_reason():
@@ -229,7 +231,8 @@ def test_a_frame_of_nan_gives_null_fluxes_with_the_reason():
     assert result.aperture_flux["flux_adu"].null_count() == 6
     assert ((result.aperture_flux["flags"] & Flag.BAD_PIXEL) != 0).all()
     row = result.measurement.row(0, named=True)
-    assert (row["sky_adu_per_pix"], row["peak_adu"], row["fwhm_pix"]) == (None, None, None)
+    for name in ("sky_adu_per_pix", "peak_adu", "fwhm_pix", "ellipticity", "x_offset_pix"):
+        assert row[name] is None
     assert row["n_sky_pix"] == 0
     assert row["flags"] & Flag.CROWDED_SKY
 
@@ -326,5 +329,112 @@ def test_each_bit_of_the_mask_is_told_as_a_flag_and_the_unusable_add_no_light(
         mask=mask,
     )
     row = seen.aperture_flux.row(0, named=True)
-    assert row["flags"] == flag
+    is_missing = not is_counted
+    assert row["flags"] == flag | (Flag.PARTLY_MASKED if is_missing else 0)
+    assert (row["missing_fraction"] > 0.01) == is_missing
     assert row["n_pix"] == pytest.approx(np.pi * 16 - (not is_counted), rel=1e-6)
+
+
+def moffat_frame(*, shape=(400, 400), fwhm_pix=3.2, seed=21):
+    """A frame of bright lonely Moffat stars, their places and true light within each aperture."""
+    rng = np.random.default_rng(seed)
+    y, x = (a.ravel() + rng.uniform(-0.5, 0.5, a.size) for a in np.mgrid[30:371:68, 30:371:68])
+    image = render_stars(x, y, np.full(x.size, 2e5), shape=shape, fwhm_pix=fwhm_pix)
+    radius = np.array(list(APERTURES.values()))
+    truth = circle_sums(image, NO_BITS, 0, x, y, radius)[0]
+    return image + rng.normal(100, 3, shape), x, y, truth
+
+
+def test_light_on_missing_pixels_is_made_up_for_or_the_flux_is_null():
+    image, x, y, truth = moffat_frame()
+    mask = np.zeros(image.shape, dtype=np.uint8)
+    rng = np.random.default_rng(22)
+    far = rng.uniform(1.5, 5, x.size)
+    angle = rng.uniform(0, 2 * np.pi, x.size)
+    is_hit = np.arange(x.size) % 2 == 0  # the others give the curve of growth
+    rows = np.rint(y + far * np.sin(angle))[is_hit].astype(int)
+    columns = np.rint(x + far * np.cos(angle))[is_hit].astype(int)
+    mask[rows, columns] = PixelMask.BAD
+    image[rows, columns] = 6e4
+    seen = measure(image, x, y, mask=mask).aperture_flux
+    flux = seen["flux_adu"].to_numpy().reshape(truth.shape)
+    missing = seen["missing_fraction"].to_numpy().reshape(truth.shape)
+    flags = seen["flags"].to_numpy().reshape(truth.shape)
+    assert (missing[~is_hit] == 0).all()
+    assert np.isnan(flux[missing > 0.1]).all()
+    kept = (missing > 0) & (missing <= 0.1)
+    assert kept.sum() > 10
+    error = flux / truth - 1
+    # without correction the flux would be short by all of it
+    assert (np.abs(error[kept]) < 0.15 * missing[kept] + 2e-3).all()
+    assert ((flags[kept] & Flag.PARTLY_MASKED) != 0).all()
+    assert (((flags & Flag.BAD_PIXEL) != 0) == (missing > 0.01)).all()
+
+
+def test_the_curve_of_growth_is_that_of_the_profile():
+    image, x, y, _ = moffat_frame()
+    rows = measure(image, x, y).curve_of_growth
+    assert rows["n_star"].unique().to_list() == [36]
+    place = np.array([30.3])
+    lone = render_stars(place, place, np.array([2e5]), shape=(60, 60), fwhm_pix=3.2)
+    radius = rows["radius_pix"].cast(pl.Float64).to_numpy()
+    within = circle_sums(lone, NO_BITS, 0, place, place, radius)[0][0]
+    fraction, err = rows["enclosed_fraction"], rows["enclosed_fraction_err"]
+    # what of a star lies in a small circle depends on where in its pixel it is
+    tolerance = np.where(radius < 2, 0.03, 0.002) + 4 * err.to_numpy()
+    assert (np.abs(fraction.to_numpy() - within / within.max()) < tolerance).all()
+    assert sorted(rows["aperture_id"].drop_nulls()) == [1, 2, 3]
+    assert rows["enclosed_fraction"].max() == 1
+
+
+def test_faint_or_crowded_stars_give_no_curve_of_growth():
+    image = np.random.default_rng(23).normal(100, 5, (100, 100))
+    assert measure(image, [30.0, 50.0, 70.0], [50.0] * 3).curve_of_growth.is_empty()
+
+
+def test_a_star_off_its_place_says_by_how_much_and_bright_ones_are_recentred_if_asked():
+    image, x, y, truth = moffat_frame()
+    x_forced = x.copy()
+    x_forced[0] -= 0.4
+    x_forced[1] += 2.0
+    plain = measure(image, x_forced, y)
+    offset = plain.measurement["x_offset_pix"].to_numpy()
+    np.testing.assert_allclose(offset, x - x_forced, atol=0.02)
+    np.testing.assert_allclose(plain.measurement["y_offset_pix"].to_numpy(), 0, atol=0.02)
+    moved = (plain.measurement["flags"] & Flag.MOVED_OFF) != 0
+    assert moved.to_list() == [False, True] + [False] * (x.size - 2)
+    assert plain.measurement["is_recentred"].null_count() == x.size
+    flux = plain.aperture_flux["flux_adu"].to_numpy().reshape(truth.shape)
+    assert flux[1, 0] < 0.93 * truth[1, 0]
+    asked = measure(image, x_forced, y, recentre_signal_to_noise=50)
+    assert asked.measurement["is_recentred"].all()
+    flux = asked.aperture_flux["flux_adu"].to_numpy().reshape(truth.shape)
+    np.testing.assert_allclose(flux, truth, rtol=5e-3)
+    assert asked.measurement["x_pix"][1] == pytest.approx(x_forced[1], abs=1e-4)
+
+
+def test_ellipticity_and_angle_are_those_of_trailed_stars():
+    y, x = np.mgrid[:80, :80].astype(float)
+    turn = np.deg2rad(30)
+    along = (x - 40.2) * np.cos(turn) + (y - 39.7) * np.sin(turn)
+    across = -(x - 40.2) * np.sin(turn) + (y - 39.7) * np.cos(turn)
+    image = 100 + 5e3 * np.exp(-0.5 * ((along / 2.0) ** 2 + (across / 1.6) ** 2))
+    image += np.random.default_rng(24).normal(0, 2, image.shape)
+    row = measure(image, [40.0], [40.0]).measurement.row(0, named=True)
+    assert row["ellipticity"] == pytest.approx(1 - 1.6 / 2.0, abs=0.02)
+    assert row["angle_deg"] == pytest.approx(30, abs=2)
+    assert row["fwhm_pix"] == pytest.approx(2.3548 * np.sqrt((2.0**2 + 1.6**2) / 2), rel=0.02)
+
+
+def test_both_skies_are_stored_and_a_steep_one_is_flagged():
+    rng = np.random.default_rng(25)
+    slope = np.linspace(0, 400, 300)[None, :] * (np.arange(300)[:, None] < 150)
+    image = rng.normal(100, 4, (300, 300)) + slope
+    background = mesh_background(image, mesh_pix=32)
+    rows = measure(image, [150.0, 150.0], [70.0, 230.0], background=background).measurement
+    level = rows["sky_mesh_adu_per_pix"].to_numpy()
+    np.testing.assert_allclose(level, [300, 100], atol=4)
+    np.testing.assert_allclose(rows["sky_adu_per_pix"].to_numpy(), [300, 100], atol=3)
+    # 36 pixels of 1.3 ADU each, against a noise of 4
+    assert [bool(f & Flag.SKY_GRADIENT) for f in rows["flags"]] == [True, False]
+    assert rows["sky_mesh_rms_adu"][1] == pytest.approx(4, rel=0.1)

@@ -116,6 +116,21 @@ def mesh_background(
     return Background(level, rms, _sampled_median(level), _sampled_median(rms))
 
 
+def at_pixels(smooth_map: NDArray, x, y) -> NDArray:
+    """Look up a map of the sky at positions, those beyond the edge at the edge; shape (n,)."""
+    n_y, n_x = smooth_map.shape
+    column = np.clip(np.rint(x), 0, n_x - 1).astype(np.intp)
+    return smooth_map[np.clip(np.rint(y), 0, n_y - 1).astype(np.intp), column]
+
+
+def sky_change(background: Background, x, y, reach_pix: float) -> NDArray:
+    """Tell by how much the sky changes across a circle, at its steepest; shape (n,), ADU."""
+    level = background.level
+    along_x = at_pixels(level, x + reach_pix, y) - at_pixels(level, x - reach_pix, y)
+    along_y = at_pixels(level, x, y + reach_pix) - at_pixels(level, x, y - reach_pix)
+    return np.hypot(along_x, along_y)
+
+
 def _bright_share(pixels: NDArray, level: NDArray, rms: NDArray) -> float:
     """Estimate from every sixteenth pixel how many lie 3 sigma above the sky."""
     sample = np.s_[::4, ::4] if min(pixels.shape) > 400 else np.s_[:, :]

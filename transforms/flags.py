@@ -21,6 +21,11 @@ class Flag(IntFlag):
     HOT_PIXEL = 1 << 11
     NONLINEAR = 1 << 12
     COSMIC_RAY = 1 << 13
+    PARTLY_MASKED = 1 << 14
+    MOVED_OFF = 1 << 15
+    SKY_GRADIENT = 1 << 16
+    LOW_TRANSPARENCY = 1 << 17
+    EXTRAPOLATED = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +39,11 @@ class Meaning:
 MEANINGS: dict[Flag, Meaning] = {
     Flag.SATURATED: Meaning("a pixel of the aperture is at or above saturation", True),
     Flag.EDGE: Meaning("the sky annulus reaches over the edge of the frame", False),
-    Flag.OFF_FRAME: Meaning("the aperture lies partly or wholly off the frame", True),
-    Flag.BAD_PIXEL: Meaning("a pixel of the aperture is masked or not a number", True),
+    Flag.OFF_FRAME: Meaning("light of the aperture, 1 % or more, lies off the frame", True),
+    Flag.BAD_PIXEL: Meaning(
+        "pixels of the aperture are masked or no number, with 1 % of its light or more; or cold",
+        True,
+    ),
     Flag.BLENDED: Meaning("a neighbour's light is in the aperture", False),
     Flag.NO_BIAS: Meaning("reduced without a bias", False),
     Flag.NO_DARK: Meaning("reduced without a dark", False),
@@ -45,5 +53,23 @@ MEANINGS: dict[Flag, Meaning] = {
     Flag.UNVERIFIED_WCS: Meaning("placed by the header's WCS, which no stars confirmed", False),
     Flag.HOT_PIXEL: Meaning("a pixel of the aperture has a high dark current, taken off", False),
     Flag.NONLINEAR: Meaning("a pixel of the aperture is beyond where the camera is linear", True),
-    Flag.COSMIC_RAY: Meaning("a pixel of the aperture is masked as hit by a cosmic ray", True),
+    Flag.COSMIC_RAY: Meaning(
+        "pixels of the aperture, with 1 % of its light or more, are masked as hit by a cosmic ray",
+        True,
+    ),
+    Flag.PARTLY_MASKED: Meaning(
+        "pixels of the aperture have no value; corrected by the light they hold, or null", False
+    ),
+    Flag.MOVED_OFF: Meaning(
+        "the light is centred 0.3 FWHM or more from where it was expected", False
+    ),
+    Flag.SKY_GRADIENT: Meaning(
+        "the sky changes across the annulus by more than the noise of a pixel", False
+    ),
+    Flag.LOW_TRANSPARENCY: Meaning(
+        "the frame lost more light to clouds than the settings allow", False
+    ),
+    Flag.EXTRAPOLATED: Meaning(
+        "placed beyond the stars by which its frame was laid on the field", False
+    ),
 }

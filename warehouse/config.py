@@ -98,6 +98,7 @@ class Photometry(_Section):
     annulus_width_fwhm: float = Field(default=3.0, gt=0)
     annulus_inner_min_pix: float = Field(default=8.0, gt=0)
     annulus_min_area_pix: float = Field(default=300.0, gt=0)
+    recentre_signal_to_noise: float | None = Field(default=None, gt=0)
 
 
 class Ensemble(_Section):

@@ -25,9 +25,12 @@ from .worker import measure_light
 MEASURED_TABLES = (
     "aperture_flux",
     "calibration",
+    "curve_of_growth",
     "defect_use",
     "frame_quality",
     "measurement",
+    "point_spread",
+    "profile_fit",
     "registration",
 )
 

@@ -20,6 +20,7 @@ from ..astrometry import (
     wcs_row,
 )
 from ..detection import detect, frame_quality, whole_stars
+from ..extrapolation import is_extrapolated
 from ..flags import Flag
 from ..header_wcs import trusted_wcs
 from ..photometry import Photometry, forced_photometry
@@ -79,7 +80,8 @@ def measure_light(task: LightTask) -> Path:
     seen = _see(task)
     header_wcs = frame_wcs(task)
     field_stars = read_field_stars(task.field.stars)
-    registration, method = _register(task, task.field, field_stars, seen.stars, header_wcs)
+    registration, method, matched = _register(task, task.field, field_stars, seen.stars, header_wcs)
+    field_stars = _with_flags(field_stars, registration, matched)
     photometry = _photometry(task, task.field, field_stars, registration, seen)
     if photometry.measurement.is_empty():
         raise RegistrationError(
@@ -94,6 +96,7 @@ def measure_light(task: LightTask) -> Path:
         "calibration": pl.DataFrame([task.calibration], infer_schema_length=None),
         "measurement": photometry.measurement,
         "aperture_flux": photometry.aperture_flux,
+        "curve_of_growth": photometry.curve_of_growth,
         "product": pl.DataFrame(
             {"step": ["photometry"], "recipe": [task.recipe], "state": ["done"]}
         ),
@@ -186,23 +189,45 @@ def _register(
     field_stars: pl.DataFrame,
     stars: pl.DataFrame,
     header_wcs: WCS | None,
-) -> tuple[Registration, str]:
-    """Lay the frame on its field: by WCS and stars, by stars, or by a trusted WCS alone."""
+) -> tuple[Registration, str, pl.DataFrame | None]:
+    """Lay the frame on its field: by WCS and stars, by stars, or by a trusted WCS alone.
+
+    Returns
+    -------
+    The polynomial, how it was found, and the stars of the field it rests on; None: on no stars.
+    """
     if task.frame_id == field.reference_frame_id:
-        return identity_registration(), "reference"
+        return identity_registration(), "reference", None
     guess = _guess(field, header_wcs)
     brightest = field_stars.sort("flux_adu", descending=True).head(
         task.config.registration.max_star
     )
     try:
-        found = match_stars(
-            brightest, stars.head(task.config.registration.max_star), guess=guess
-        ).registration
+        match = match_stars(brightest, stars.head(task.config.registration.max_star), guess=guess)
     except RegistrationError as error:
         if guess is not None:
-            return guess, "wcs"
+            return guess, "wcs", None
         raise RegistrationError(f"{task.path}: {error}") from error
-    return found, "stars" if guess is None else "wcs and stars"
+    method = "stars" if guess is None else "wcs and stars"
+    return match.registration, method, brightest[match.field_index]
+
+
+def _with_flags(
+    field_stars: pl.DataFrame, registration: Registration, matched: pl.DataFrame | None
+) -> pl.DataFrame:
+    """Replace the flags of detection by those that follow from the place alone."""
+    x, y = field_stars["x_pix"], field_stars["y_pix"]
+    is_beyond = np.zeros(field_stars.height, dtype=bool)
+    if matched is not None:
+        is_beyond = is_extrapolated(
+            x,
+            y,
+            x_matched=matched["x_pix"],
+            y_matched=matched["y_pix"],
+            degree=registration.degree,
+        )
+    flags = np.where(is_beyond, Flag.EXTRAPOLATED.value, 0)
+    return field_stars.with_columns(flags=pl.Series(flags, dtype=pl.Int32))
 
 
 def _guess(field: FieldFile, header_wcs: WCS | None) -> Registration | None:
@@ -239,7 +264,7 @@ def _photometry(
     x, y = apply_registration(registration, field_stars["x_pix"], field_stars["y_pix"])
     return forced_photometry(
         seen.frame.data_adu,
-        field_stars.select("source_id", "flux_adu").with_columns(
+        field_stars.select("source_id", "flux_adu", "flags").with_columns(
             x_pix=pl.Series(x), y_pix=pl.Series(y)
         ),
         apertures=radii,
@@ -248,6 +273,8 @@ def _photometry(
         fwhm_pix=fwhm_pix,
         mask=seen.frame.mask,
         raw=seen.frame.raw,
+        background=seen.frame.background,
+        recentre_signal_to_noise=settings.recentre_signal_to_noise,
     )
 
 
