@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 from .. import __version__
 from ..errors import UsageError
 from .catalogues import import_catalogue
+from .isochrones import import_isochrones
 from .session import SESSION, plain_rows, progress
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def register(app: App) -> None:
     importing = App(name="import", help="Bring in what others published.")
     importing.command(ephemerides)
     importing.command(import_catalogue, name="catalogue")
+    importing.command(import_isochrones, name="isochrones")
     app.command(importing)
     app.command(demo)
 

@@ -77,6 +77,10 @@ SOUND: dict[str, list[dict[str, Any]]] = {
     "reference_star": [{"reference_star_id": 1, "catalogue_id": 1, "catalogue_name": "a"}],
     "reference_magnitude": [{"reference_star_id": 1, "band": band} for band in "gr"],
     "variable_star": [{"reference_star_id": 1}],
+    "isochrone_grid": [{"grid_id": 1}],
+    "isochrone_band": [{"grid_id": 1, "place": place} for place in (1, 2)],
+    "isochrone": [{"grid_id": 1, "eep": eep, "absolute_mag": [4.0, 3.5]} for eep in (251, 252)],
+    "isochrone_fit": [{"isochrone_fit_id": 1}],
     "reference_field": [{"field_id": 9, "catalogue_name": "a"}],
     "reference_match": [
         {"field_id": 9, "source_id": 5, "catalogue_name": "a", "reference_star_id": 1}
@@ -133,6 +137,12 @@ FAULTS: dict[str, list[str]] = {
     "identity_has_source": [
         "update identity set source_id = 77",
         "update identity set field_id = 11",
+    ],
+    "isochrone_has_grid": [
+        "delete from isochrone_grid",
+        "update isochrone set grid_id = 77",
+        "update isochrone_band set grid_id = 77",
+        "update isochrone set absolute_mag = [4.0]",
     ],
     "master_frame_is_known": [
         "update master_frame set frame_id = 77",
