@@ -3,6 +3,7 @@
 Dotter 2016, ApJS 222, 8; Choi et al. 2016, ApJ 823, 102.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ def _header(lines: list[str], name: str) -> str | None:
 
 
 def _composition(lines: list[str], source: str) -> dict[str, float]:
-    for line, below in zip(lines, lines[1:], strict=False):
+    for line, below in itertools.pairwise(lines):
         if line.startswith("#") and "[Fe/H]" in line and "v/vcrit" in line:
             names, values = line.lstrip("# ").split(), below.lstrip("# ").split()
             found = dict(zip(names, values, strict=False))

@@ -103,7 +103,7 @@ def grid(
 
 
 def mist_text(curves: Sequence[Curve], *, published_system: str = "PanSTARRS (AB)") -> str:
-    """Write curves of one metallicity and rotation as MIST 1.2 writes them, and say they are not."""
+    """Write curves of one metallicity and rotation as MIST 1.2 writes them, marked as synthetic."""
     first = curves[0]
     rule = "# " + "-" * 86
     lines = [
@@ -119,7 +119,7 @@ def mist_text(curves: Sequence[Curve], *, published_system: str = "PanSTARRS (AB
         rule,
     ]
     for curve in curves:
-        lines += _block(curve) + ["", ""]
+        lines += [*_block(curve), "", ""]
     return "\n".join(lines) + "\n"
 
 
