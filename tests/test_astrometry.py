@@ -28,7 +28,7 @@ from starmuster.transforms.background import mesh_background
 from starmuster.transforms.detection import detect
 from starmuster.transforms.header_wcs import trusted_wcs
 from starmuster.transforms.registration import Registration, apply_registration
-from starmuster.transforms.solver import is_solver_installed, solve_field
+from starmuster.transforms.solver import Hints, is_solver_installed, solve_field
 
 N_X, N_Y = 1024, 800
 SCALE = 0.668
@@ -265,7 +265,7 @@ def _state(pid):
 def test_why_the_solver_failed_is_told(tmp_path, monkeypatch, script, message):
     pretend_solver(tmp_path, script, monkeypatch)
     with pytest.raises(RegistrationError, match=message):
-        solve_field(stars_of(50), N_X, N_Y, scale_arcsec_per_pix=SCALE)
+        solve_field(stars_of(50), N_X, N_Y)
 
 
 def test_a_solution_against_the_hints_is_refused(tmp_path, monkeypatch):
@@ -276,10 +276,10 @@ def test_a_solution_against_the_hints_is_refused(tmp_path, monkeypatch):
         f'{tmp_path}/answer.wcs "$2/stars.wcs"; shift; done\n'
     )
     pretend_solver(tmp_path, script, monkeypatch)
-    solution = solve_field(stars_of(50), N_X, N_Y, ra_deg=250.0, dec_deg=36.0)
+    solution = solve_field(stars_of(50), N_X, N_Y, hints=Hints(ra_deg=250.0, dec_deg=36.0))
     assert solution.n_star is None
     with pytest.raises(RegistrationError, match="solution refused"):
-        solve_field(stars_of(50), N_X, N_Y, ra_deg=10.0, dec_deg=36.0)
+        solve_field(stars_of(50), N_X, N_Y, hints=Hints(ra_deg=10.0, dec_deg=36.0))
 
 
 def test_a_damaged_answer_of_the_solver_is_no_solution(tmp_path, monkeypatch):
@@ -307,9 +307,7 @@ def test_a_frame_of_hat_p_32_is_solved_with_hints_that_are_off(real_data):
         detect(image, background=mesh_background(image)),
         650,
         500,
-        scale_arcsec_per_pix=5.21,
-        ra_deg=31.3121,
-        dec_deg=46.7691,
+        hints=Hints(5.21, ra_deg=31.3121, dec_deg=46.7691),
     )
     seen = orientation(solution.wcs, 650, 500)
     assert seen.scale_arcsec_per_pix == pytest.approx(5.16, abs=0.02)

@@ -3,10 +3,17 @@
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 
-from .astrometry import fitted_wcs, separation_deg, sky_positions, tangent_plane
+from .astrometry import (
+    fitted_wcs,
+    pixel_positions,
+    separation_deg,
+    sky_positions,
+    tangent_plane,
+)
 
 Array = NDArray[np.float64]
 
@@ -19,11 +26,12 @@ LEAST_SIGMA_ARCSEC = 0.01  # a clip of perfect positions must leave some
 
 @dataclass(frozen=True, slots=True)
 class PlateFit:
-    """A fitted plate: n_star stars lie within rms_arcsec (root mean square distance)."""
+    """A fitted plate: the n_star `used` stars lie within rms_arcsec (root mean square distance)."""
 
     wcs: WCS
     n_star: int
     rms_arcsec: float
+    used: NDArray[np.bool_]
 
 
 def fit_plate(
@@ -71,8 +79,30 @@ def fit_plate(
         )
         if best is None or criterion < best[0]:
             rms_arcsec = float(np.sqrt(np.mean(distance[used] ** 2)))
-            best = criterion, PlateFit(wcs, int(used.sum()), rms_arcsec)
+            best = criterion, PlateFit(wcs, int(used.sum()), rms_arcsec, used)
     return None if best is None else best[1]
+
+
+def plate_residuals(
+    wcs: WCS,
+    pixels: tuple[ArrayLike, ArrayLike],
+    sky_deg: tuple[ArrayLike, ArrayLike],
+    used: NDArray[np.bool_],
+) -> pl.DataFrame:
+    """Say how far stars are from where a plate puts them: rows of `wcs_residual`.
+
+    Stars that have no place on the plate, or stand there twice, are left out.
+    """
+    x, y = (np.asarray(values, float) for values in pixels)
+    x_there, y_there = pixel_positions(wcs, *sky_deg)
+    rows = pl.DataFrame(
+        {"x_pix": x, "y_pix": y, "dx_pix": x - x_there, "dy_pix": y - y_there, "is_used": used}
+    )
+    rows = rows.filter(pl.all_horizontal(pl.col("dx_pix", "dy_pix").is_finite()))
+    numbers = pl.selectors.float()
+    return rows.with_columns(numbers.cast(pl.Float32)).unique(
+        ["x_pix", "y_pix"], keep="first", maintain_order=True
+    )
 
 
 def _clipped_fit(

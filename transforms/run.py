@@ -42,6 +42,7 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
     from .steps.masters import make_masters
     from .steps.observers import place_observers
     from .steps.references import make_references
+    from .steps.solving import solve_fields
 
     place_observers(run)
     measure_levels(run)
@@ -49,6 +50,7 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
     measure_gains(run, say=say)
     find_fields(run)
     n_unreferenced = make_references(run, jobs=jobs, say=say)
+    solve_fields(run, jobs=jobs, say=say)
     lights = measure_lights(run, jobs=jobs, progress=progress, say=say)
     match_catalogues(run, say=say)
     measure_star_scatter(run, say=say)

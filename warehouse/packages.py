@@ -82,6 +82,7 @@ REPLACE_KEY: dict[str, str] = {
     "vantage": "frame_id",
     "variable_star": "reference_star_id",
     "wcs": "frame_id",
+    "wcs_residual": "frame_id",
     "zero_point": "frame_id",
 }
 # Tables where the key alone would take too much away.

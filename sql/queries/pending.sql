@@ -30,6 +30,11 @@ select
 from pending_reference
 union all
 select
+    'solution' as step,
+    count(*) as n_frames
+from pending_solution
+union all
+select
     'photometry' as step,
     count(*) as n_frames
 from pending_photometry

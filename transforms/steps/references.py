@@ -1,27 +1,21 @@
-"""The step that gives a field its reference frame, its place on the sky and its stars."""
+"""The step that gives a field its reference frame and its stars."""
 
 from collections.abc import Callable
 
 import numpy as np
 import polars as pl
-from astropy import units as u
-from astropy.wcs import WCS
-from cdshealpix.nested import lonlat_to_healpix
 
 from ...errors import RegistrationError, StarmusterError
 from ...warehouse.runs import Run
-from ..astrometry import sky_positions, wcs_row
 from ..pool import run_tasks
-from ..solver import is_solver_installed, solve_field
 from .lights import failed_products, light_tasks
 from .worker import Inspection, LightTask, frame_wcs, inspect_light
 
-HEALPIX_ORDER = 29
 SHARE_OF_BEST = 0.5  # a frame with a WCS is taken before one with twice its stars
 
 
 def make_references(run: Run, *, jobs: int, say: Callable[[str], None]) -> int:
-    """Choose, solve and search the reference frame of every field that has none.
+    """Choose and search the reference frame of every field that has none.
 
     Some frames spread over the night are looked at; the one with most stars is taken, one with a
     trustworthy WCS before others. A field none of whose frames shows stars is left for later.
@@ -87,7 +81,7 @@ def _spread(frames: pl.DataFrame, n_candidate: int):
 
 def _best(
     found: list[tuple[LightTask, Inspection]],
-) -> tuple[LightTask, Inspection, WCS | None]:
+) -> tuple[LightTask, Inspection]:
     """Take the frame with most stars; one with a trustworthy WCS before others."""
     wcs = {task.frame_id: frame_wcs(task) for task, _ in found}
     most = max(inspection.stars.height for _, inspection in found)
@@ -97,8 +91,7 @@ def _best(
         has_wcs = wcs[task.frame_id] is not None
         return has_wcs and inspection.stars.height >= SHARE_OF_BEST * most, inspection.stars.height
 
-    task, inspection = max(found, key=worth)
-    return task, inspection, wcs[task.frame_id]
+    return max(found, key=worth)
 
 
 def _store_reference(
@@ -106,88 +99,36 @@ def _store_reference(
     field_id: int,
     task: LightTask,
     inspection: Inspection,
-    wcs: WCS | None,
     *,
     failed: list[LightTask],
     say: Callable[[str], None],
 ) -> None:
     stars = inspection.stars
-    tables: dict[str, pl.DataFrame] = {}
-    if wcs is not None:
-        row = wcs_row(wcs, task.shape[1], task.shape[0], method="header")
-    else:
-        wcs, row = _solve(run, task, stars, say=say)
-    if row is not None:
-        tables["wcs"] = row.with_columns(pl.lit(task.frame_id).alias("frame_id"))
-    tables["source"] = _sources(run, field_id, task, stars, wcs)
-    tables["field"] = _field(run, field_id, task, tables.get("wcs"))
+    tables = {
+        "source": _sources(run, field_id, task, stars),
+        "field": _field(run, field_id, task),
+    }
     if failed:
         tables["product"] = failed_products(failed, "reference")
     run.store("reference", tables)
-    where = "on the sky" if wcs is not None else "in its own pixels, without a sky solution"
-    say(f"field {field_id}: {stars.height} stars on {task.path.name}, {where}")
+    say(f"field {field_id}: {stars.height} stars on {task.path.name}")
 
 
-def _solve(run: Run, task: LightTask, stars: pl.DataFrame, *, say: Callable[[str], None]):
-    settings = run.warehouse.config.registration
-    if not settings.solve or not is_solver_installed():
-        return None, None
-    try:
-        solution = solve_field(
-            stars,
-            task.shape[1],
-            task.shape[0],
-            scale_arcsec_per_pix=task.scale_arcsec_per_pix,
-            ra_deg=task.ra_deg,
-            dec_deg=task.dec_deg,
-            timeout_s=settings.solve_timeout_s,
-        )
-    except RegistrationError as error:
-        run.fail("astrometry", str(task.path), error, frame_id=task.frame_id)
-        say(f"no sky solution: {error}")
-        return None, None
-    row = wcs_row(
-        solution.wcs,
-        task.shape[1],
-        task.shape[0],
-        method="solve-field",
-        n_star=solution.n_star,
-        rms_arcsec=solution.rms_arcsec,
-    )
-    return solution.wcs, row
-
-
-def _sources(
-    run: Run, field_id: int, task: LightTask, stars: pl.DataFrame, wcs: WCS | None
-) -> pl.DataFrame:
+def _sources(run: Run, field_id: int, task: LightTask, stars: pl.DataFrame) -> pl.DataFrame:
     first = run.next_id("source")
-    rows = stars.select("x_pix", "y_pix", "flux_adu", "fwhm_pix", "flags").with_columns(
+    return stars.select("x_pix", "y_pix", "flux_adu", "fwhm_pix", "flags").with_columns(
         source_id=pl.int_range(first, first + stars.height, dtype=pl.Int32),
         field_id=pl.lit(field_id),
         first_frame_id=pl.lit(task.frame_id),
     )
-    if wcs is None:
-        return rows
-    ra_deg, dec_deg = sky_positions(wcs, stars["x_pix"], stars["y_pix"])
-    cell = lonlat_to_healpix(ra_deg * u.deg, dec_deg * u.deg, HEALPIX_ORDER)
-    return rows.with_columns(
-        ra_deg=pl.Series(ra_deg).fill_nan(None),
-        dec_deg=pl.Series(dec_deg).fill_nan(None),
-        healpix=pl.Series(np.asarray(cell).astype(np.int64)),
-    )
 
 
-def _field(run: Run, field_id: int, task: LightTask, wcs: pl.DataFrame | None) -> pl.DataFrame:
+def _field(run: Run, field_id: int, task: LightTask) -> pl.DataFrame:
     with run.warehouse.reading() as con:
         row = con.table("field").filter(f"field_id = {int(field_id)}").pl()
-    scale, source = task.scale_arcsec_per_pix, "header"
-    if wcs is not None:
-        scale, source = wcs["scale_arcsec_per_pix"][0], "wcs"
-    elif scale is None:
-        source = "none"
     return row.with_columns(
         reference_frame_id=pl.lit(task.frame_id),
-        is_on_sky=pl.lit(wcs is not None),
-        scale_arcsec_per_pix=pl.lit(scale, pl.Float64),
-        scale_source=pl.lit(source),
+        is_on_sky=pl.lit(value=False),
+        scale_arcsec_per_pix=pl.lit(task.scale_arcsec_per_pix, pl.Float64),
+        scale_source=pl.lit("none" if task.scale_arcsec_per_pix is None else "header"),
     )

@@ -9,9 +9,12 @@ from ...warehouse.config import Camera, Config
 from ...warehouse.runs import Run
 from ...warehouse.store import Warehouse
 from ..flags import MEANINGS
+from ..index_files import index_paths, solver_program
 
 # Raise it when the numbers a recipe gives change: everything made with it becomes pending.
 PHOTOMETRY_VERSION = 3
+SOLVING_VERSION = 1
+SOLVING = {"solve", "solve_timeout_s"}  # settings of the plate solution: no pixel depends on them
 
 
 def mirror_settings(run: Run) -> bool:
@@ -54,6 +57,7 @@ def current_settings(warehouse: Warehouse) -> pl.DataFrame:
         "masters.max_dark_kelvin": str(masters.max_dark_kelvin),
         "masters.scale_darks": str(masters.scale_darks).lower(),
         "recipe.photometry": photometry_recipe(warehouse.config),
+        "recipe.solving": solving_recipe(warehouse.config),
     }
     return pl.DataFrame({"setting_name": list(settings), "value": list(settings.values())})
 
@@ -63,7 +67,7 @@ def photometry_recipe(config: Config) -> str:
     parts = [
         PHOTOMETRY_VERSION,
         config.detection.fingerprint(),
-        config.registration.fingerprint(),
+        config.registration.model_dump(exclude=SOLVING),
         config.photometry.fingerprint(),
         config.calibration.fingerprint(),
         {
@@ -75,6 +79,17 @@ def photometry_recipe(config: Config) -> str:
             ]
             for name, camera in sorted(config.camera.items())
         },
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def solving_recipe(config: Config) -> str:
+    """Return the fingerprint of all that a plate solution is tried with, catalogues apart."""
+    parts = [
+        SOLVING_VERSION,
+        config.registration.model_dump(include=SOLVING),
+        solver_program() is not None,
+        sorted((path.name, path.stat().st_size) for path in index_paths()),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
