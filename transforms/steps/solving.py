@@ -63,7 +63,7 @@ def _pending(run: Run) -> list[_Pending]:
         rows = con.table("pending_solution").order("field_id").pl().to_dicts()
         paths = frame_paths(con, [row["frame_id"] for row in rows])
         stars = {
-            row["field_id"]: con.table("source")
+            row["field_id"]: con.table("field_star")
             .filter(f"field_id = {int(row['field_id'])}")
             .order("flux_adu desc, source_id")
             .pl()
