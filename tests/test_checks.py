@@ -41,6 +41,7 @@ SOUND: dict[str, list[dict[str, Any]]] = {
     "source_change": [{"change_id": 1}],
     "registration": [{"frame_id": 1, "field_id": 9}],
     "wcs": [{"frame_id": 1}],
+    "wcs_residual": [{"frame_id": 1, "x_pix": 7}, {"frame_id": 1, "x_pix": 8}],
     "frame_quality": [{"frame_id": 1}],
     "master": [{"master_id": 4, "kind": "bias"}, {"master_id": 5, "kind": "flat"}],
     "master_frame": [
@@ -179,6 +180,7 @@ FAULTS: dict[str, list[str]] = {
         "delete from stack where stack_id = 1",
         "update stack set n_frame = 2 where stack_id = 1",
     ],
+    "wcs_residual_has_solution": ["delete from wcs"],
     "source_has_field": [
         "delete from field where field_id = 9",
         "update source set first_frame_id = 7",
