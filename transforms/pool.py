@@ -71,7 +71,7 @@ def _pooled(
 ) -> Iterator[Outcome[Task, Result]]:
     """Work off a queue; where the pool itself breaks, `lost` gets the tasks that were out."""
     running: dict[Future, tuple[Task, int]] = {}
-    with _pool(jobs) as pool:
+    with _pool(function, jobs) as pool:
 
         def submit(task: Task, attempt: int) -> None:
             running[_schedule(pool, function, task, deadline_s)] = (task, attempt)
@@ -102,7 +102,7 @@ def _alone(
     """Run one task with a worker of its own, so that a death can be laid to nothing else."""
     future: Future = Future()
     for _ in range(MAX_ATTEMPTS):
-        with _pool(1) as pool:
+        with _pool(function, 1) as pool:
             future = _schedule(pool, function, task, deadline_s)
             while pool.active and not future.done():
                 wait([future], timeout=POLL_S)
@@ -112,8 +112,11 @@ def _alone(
 
 
 @contextmanager
-def _pool(jobs: int) -> Iterator[ProcessPool]:
-    with ProcessPool(max_workers=jobs, context=multiprocessing.get_context("forkserver")) as pool:
+def _pool(function: Callable, jobs: int) -> Iterator[ProcessPool]:
+    context = multiprocessing.get_context("forkserver")
+    # what a task needs is imported once, by the process that all workers are forked from
+    context.set_forkserver_preload(["__main__", function.__module__])
+    with ProcessPool(max_workers=jobs, context=context) as pool:
         try:
             yield pool
         except BaseException:
