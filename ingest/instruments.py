@@ -16,6 +16,7 @@ CAMERA_SCHEMA = {
     "gain_e_per_adu": pl.Float64,
     "read_noise_e": pl.Float64,
     "scale_arcsec_per_pix": pl.Float64,
+    "linearity_adu": pl.Float64,
 }
 SITE_SCHEMA = {
     "site_id": pl.Int32,

@@ -57,6 +57,7 @@ SOUND: dict[str, list[dict[str, Any]]] = {
     "frame_level": [{"frame_id": 1}, {"frame_id": 2}],
     "gain_fit": [{"camera_id": 1, "band": "r"}, {"camera_id": 1, "band": None}],
     "transfer_point": [{"camera_id": 1, "level_adu": level} for level in (1.0, 2.0)],
+    "linearity_point": [{"camera_id": 1, "level_adu": level} for level in (1.0, 2.0)],
     "ramp_fit": [{"camera_id": 1, "band": "r"}, {"camera_id": 1, "band": None}],
     "measurement": [MEASURED, MEASURED | {"source_id": 6}],
     "aperture_flux": [FLUX, FLUX | {"source_id": 6}],

@@ -83,8 +83,8 @@ def finish(run: Run) -> list[str]:
     """Do what is pending for calibration frames; return the kinds of the masters made."""
     said: list[str] = []
     measure_levels(run)
-    make_masters(run, say=said.append)
     measure_gains(run, say=lambda _: None)
+    make_masters(run, say=said.append)
     return [text.split()[2] for text in said if text.startswith("made master")]
 
 

@@ -1,16 +1,14 @@
-"""Ramps: full wells found where the variance collapses; linearity told only by a steady lamp."""
+"""Ramps: full wells found where the variance collapses, and the pattern of the pixels."""
 
 from itertools import pairwise
 
 import numpy as np
-import polars as pl
 import pytest
 
 from starmuster.transforms.flat_pairs import cut_tiles
 from starmuster.transforms.gain import measure_bias, photon_transfer
 from starmuster.transforms.pixels import read_pixels
 from starmuster.transforms.ramp import (
-    find_linearity,
     find_saturation,
     fixed_pattern,
     transfer_points,
@@ -97,48 +95,6 @@ def test_the_fixed_pattern_is_told_from_noise(rng, response, bias):
     assert fixed_pattern(*pair, bias) == pytest.approx(PATTERN, rel=0.04)
     even = (expose(rng, 1.0, 10_000), expose(rng, 1.0, 9_000))
     assert fixed_pattern(*even, bias) < 0.002
-
-
-def levels(exposures_s, rate_adu=100.0, bend=0.0, delay_s=0.0) -> pl.DataFrame:
-    signal = rate_adu * (np.array(exposures_s) + delay_s)
-    return pl.DataFrame(
-        {"exposure_s": exposures_s, "level_adu": signal * (1 - bend * signal / 30_000)}
-    )
-
-
-def test_a_linear_camera_with_a_slow_shutter_is_linear():
-    found = find_linearity(levels([1.0, 2.0, 10.0, 50.0, 50.0, 200.0], delay_s=0.05))
-    assert found.departure == pytest.approx(0, abs=1e-9)
-    assert found.verdict.startswith("linear within 0.0%")
-
-
-def test_a_camera_that_bends_says_by_how_much():
-    found = find_linearity(levels([10.0, 20.0, 50.0, 100.0, 100.0, 200.0, 290.0], bend=0.05))
-    assert 0.005 < found.departure < 0.05
-
-
-def test_a_lamp_that_drifts_tells_nothing_of_linearity():
-    drifting = levels([1.0, 5.0, 29.5, 29.5, 80.0]).with_columns(
-        pl.col("level_adu") * pl.Series([1.0, 1.0, 1.0, 1.13, 1.0])
-    )
-    found = find_linearity(drifting)
-    assert found.departure is None
-    assert found.lamp_scatter == pytest.approx(0.122, abs=0.001)
-    assert "2 flats of 29.5 s differ by 12.2%, so the lamp drifted" in found.verdict
-
-
-def test_without_a_repeated_exposure_nothing_is_said():
-    found = find_linearity(levels([1.0, 5.0, 29.5, 80.0]))
-    assert (found.departure, found.lamp_scatter) == (None, None)
-    assert "no exposure was repeated" in found.verdict
-
-
-def test_full_flats_do_not_count_against_linearity():
-    full = levels([10.0, 10.0, 50.0, 100.0, 200.0, 500.0]).with_columns(
-        pl.col("level_adu").clip(upper_bound=30_000)
-    )
-    assert find_linearity(full, top_adu=30_000).departure == pytest.approx(0, abs=1e-9)
-    assert find_linearity(full).departure > 0.05
 
 
 def test_a_large_frame_is_judged_by_some_of_its_tiles():

@@ -166,6 +166,22 @@ def frame_overscan(raw_adu: NDArray[Any], sections: Sections) -> Image | None:
     return overscan_level(raw_adu[strip_of(sections).slices], is_by_row=sections.is_by_row)
 
 
+def overscan_zero(raw_adu: NDArray[Any], sections: Sections) -> float:
+    """Return the median of a frame's whole overscan, ADU."""
+    return float(np.median(raw_adu[strip_of(sections).slices]))
+
+
+def level_light(raw_adu: NDArray[Any], sections: Sections, *, zero_adu: float) -> Image:
+    """Return the light of a frame shifted so that the median of its overscan is `zero_adu`.
+
+    Frames of one camera can then be compared at their raw levels although its bias drifts. One
+    number is taken for the frame: levels of single rows would add their own noise to the pixels'.
+    """
+    light = raw_adu[sections.light.slices].astype(np.float32)
+    light -= np.float32(overscan_zero(raw_adu, sections) - zero_adu)
+    return light
+
+
 def strip_of(sections: Sections) -> Window:
     """Return the overscan's pixels in the rows, or columns, of the light."""
     light, overscan = sections.light, sections.overscan

@@ -1,8 +1,7 @@
-"""What a ramp of flats tells: where the wells are full, how linear the camera is, its pattern.
+"""What pairs of flats of a ramp tell: where the wells are full, and the pattern of the pixels.
 
 Flats of many exposures, from faint to saturated. Pairs of similar level give the photon transfer
-curve; where its variance collapses the wells are full. Level against exposure gives linearity, if
-exposures that were repeated show that the lamp was steady.
+curve; where its variance collapses the wells are full. Level against exposure is `linearity_fit`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,8 +18,6 @@ from .gain import Bias
 BIN_PER_E_FOLD = 40  # levels of the transfer curve: 2.5 % each
 MIN_BIN_TILE = 5
 COLLAPSED = 0.5  # photon noise of full wells is less than half of what it should be
-MIN_LEVEL_STEP = 4  # exposures a line through the levels needs
-SAME_EXPOSURE = 0.01
 
 POINT_SCHEMA: dict[str, Any] = {
     "pair": pl.Int32,
@@ -36,18 +33,6 @@ class Saturation:
     """Raw level at which the wells are full, None if not seen; and why."""
 
     saturation_adu: float | None
-    verdict: str
-
-
-@dataclass(frozen=True, slots=True)
-class Linearity:
-    """Largest departure of the levels from a line, and how unsteady the lamp was, both relative.
-
-    None where it could not be measured; the verdict says why.
-    """
-
-    departure: float | None
-    lamp_scatter: float | None
     verdict: str
 
 
@@ -127,64 +112,6 @@ def find_saturation(points: pl.DataFrame, inverse_gain_adu_per_e: float) -> Satu
     return Saturation(found, f"variance collapses at {found:.0f} ADU")
 
 
-def find_linearity(
-    levels: pl.DataFrame,
-    *,
-    top_adu: float | None = None,
-    max_lamp_scatter: float = 0.01,
-) -> Linearity:
-    """Judge whether level is proportional to exposure, if the lamp was steady enough to tell.
-
-    Parameters
-    ----------
-    levels
-        One row per flat of one night: exposure_s, level_adu (above the bias).
-    top_adu
-        Level above the bias from which the wells are full; flats above nine tenths of it are left
-        out.
-    max_lamp_scatter
-        Relative range of flats of one exposure above which nothing is said.
-
-    Returns
-    -------
-    Largest relative departure from level = rate (exposure + shutter delay).
-    """
-    usable = levels.drop_nulls().filter(
-        (pl.col("exposure_s") > 0)
-        & (pl.col("level_adu") > 0)
-        & (pl.col("level_adu") < 0.9 * (top_adu or np.inf))
-    )
-    repeats = [
-        (float(exposure), group["level_adu"])
-        for exposure, group in _by_exposure(usable)
-        if len(group) > 1
-    ]
-    if not repeats:
-        return Linearity(
-            None,
-            None,
-            "not measurable: no exposure was repeated, so a lamp that drifts cannot be told from "
-            "a camera that is not linear",
-        )
-    worst_s, worst = max(repeats, key=lambda item: _range(item[1]))
-    lamp = _range(worst)
-    if lamp > max_lamp_scatter:
-        return Linearity(
-            None,
-            lamp,
-            f"not measurable: {len(worst)} flats of {worst_s:g} s differ by {lamp:.1%}, so the "
-            f"lamp drifted; at most {max_lamp_scatter:.1%} is allowed",
-        )
-    exposure_s = usable["exposure_s"].to_numpy()
-    if len(list(_by_exposure(usable))) < MIN_LEVEL_STEP:
-        return Linearity(None, lamp, f"not measurable: less than {MIN_LEVEL_STEP} exposures")
-    level = usable["level_adu"].to_numpy()
-    line = np.stack([exposure_s, np.ones_like(exposure_s)], axis=1)
-    terms, *_ = np.linalg.lstsq(line / level[:, None], np.ones_like(level), rcond=None)
-    departure = float(np.abs(line @ terms / level - 1).max())
-    return Linearity(departure, lamp, f"linear within {departure:.1%} up to {level.max():.0f} ADU")
-
-
 def fixed_pattern(
     first: NDArray[Any] | Tiles, second: NDArray[Any] | Tiles, bias: Bias
 ) -> float | None:
@@ -224,22 +151,6 @@ def _pair_points(
                 float(np.median(photon[chosen])),
                 int(chosen.sum()),
             )
-
-
-def _by_exposure(levels: pl.DataFrame) -> Iterator[tuple[float, pl.DataFrame]]:
-    """Yield flats whose exposures are the same to a hundredth."""
-    ordered = levels.sort("exposure_s")
-    start = 0
-    exposures = ordered["exposure_s"].to_list()
-    for i in range(1, len(exposures) + 1):
-        if i == len(exposures) or exposures[i] > exposures[start] * (1 + SAME_EXPOSURE):
-            yield exposures[start], ordered[start:i]
-            start = i
-
-
-def _range(levels: pl.Series) -> float:
-    values = levels.to_numpy()
-    return float((values.max() - values.min()) / values.mean())
 
 
 def _detrended(tiles: Array) -> Array:

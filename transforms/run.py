@@ -41,13 +41,15 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
     from .steps.lights import measure_lights
     from .steps.masters import make_masters
     from .steps.observers import place_observers
+    from .steps.ramps import measure_ramps
     from .steps.references import make_references
     from .steps.solving import solve_fields
 
     place_observers(run)
     measure_levels(run)
-    done["masters"] = make_masters(run, say=say)
     measure_gains(run, say=say)
+    measure_ramps(run, say=say)
+    done["masters"] = make_masters(run, say=say)
     find_fields(run)
     n_unreferenced = make_references(run, jobs=jobs, say=say)
     solve_fields(run, jobs=jobs, say=say)

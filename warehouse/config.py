@@ -63,6 +63,7 @@ class Calibration(_Section):
     require: tuple[Literal["bias", "dark", "flat"], ...] = ()
     overscan: bool = True
     min_flat: float = Field(default=0.05, gt=0, lt=1)
+    max_nonlinearity: float = Field(default=0.01, gt=0, lt=1)
     hot_sigma: float = Field(default=10.0, gt=0)
     cold_response: float = Field(default=0.5, gt=0, lt=1)
     dead_response: float = Field(default=0.1, gt=0, lt=1)

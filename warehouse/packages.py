@@ -51,6 +51,7 @@ REPLACE_KEY: dict[str, str] = {
     "isochrone_band": "grid_id",
     "isochrone_fit": "isochrone_fit_id",
     "isochrone_grid": "grid_id",
+    "linearity_point": "camera_id",
     "master": "master_id",
     "master_file": "master_id",
     "master_frame": "master_id",
@@ -93,6 +94,7 @@ REPLACE_ALSO: dict[str, tuple[str, ...]] = {
     "comparison_star": ("night", "band", "aperture_id"),
     "gain_fit": ("night", "band", "method", "gain_setting", "x_binning", "readout_mode"),
     "photometric_solution": ("band", "scope", "first_night"),
+    "linearity_point": ("night", "band", "gain_setting", "x_binning", "readout_mode"),
     "ramp_fit": ("night", "band", "gain_setting", "x_binning", "readout_mode"),
     "transfer_point": ("night", "band", "gain_setting", "x_binning", "readout_mode"),
 }

@@ -7,6 +7,7 @@ select
     frame.night,
     frame.band,
     frame.exposure_s,
+    frame.mid_utc,
     frame.x_binning,
     frame.y_binning,
     frame.n_x_pix,

@@ -3,6 +3,7 @@
 -- One row per frame.
 -- requires: calibration_choice
 -- requires: defect_choice
+-- requires: frame_detector
 create or replace view pending_photometry as
 with current_recipe as (
     select "value" as fingerprint
@@ -22,13 +23,15 @@ expected as (
             coalesce(choice.flat_master_id, 0),
             coalesce(defect_choice.master_id, 0),
             field.field_id,
-            field.reference_frame_id
+            field.reference_frame_id,
+            frame_detector.ramp_recipe
         ) as recipe
     from frame
     join field_frame using (frame_id)
     join field using (field_id)
     join calibration_choice as choice using (frame_id)
     left join defect_choice using (frame_id)
+    left join frame_detector using (frame_id)
     cross join current_recipe
     where field.reference_frame_id is not null
 )

@@ -19,7 +19,7 @@ LIGHT_TABLES = (
     "registration",
     "wcs",
 )
-FITTED = ("gain_fit", "ramp_fit", "transfer_point")
+FITTED = ("gain_fit", "linearity_point", "ramp_fit", "transfer_point")
 OF_NIGHT = ("gain", "ramp", "star scatter")  # steps whose result rests on other frames of the night
 OF_ITSELF = ("vantage", "level")  # steps whose result a type or band does not change
 

@@ -1,4 +1,4 @@
-"""The step that measures what a camera's ADU are worth; `gain` and `ramp` hold the methods."""
+"""The step that measures what a camera's ADU are worth; `gain` holds the methods."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ...errors import StarmusterError
 from ...warehouse.runs import Run
@@ -21,17 +22,16 @@ from ..gain import (
     photon_transfer,
     similar_pairs,
 )
+from ..overscan import Sections, level_light, overscan_zero
 from ..pixels import read_pixels
-from ..ramp import find_linearity, find_saturation, fixed_pattern, transfer_points
+from ..ramp import transfer_points
+from ..saturation import estimate_saturation_adu
+from .masters import frame_sections
 from .paths import frame_paths
 
-GAIN_VERSION = "2"  # raise it when the numbers change: all gains are measured again
+GAIN_VERSION = "3"  # raise it when the numbers change: all gains are measured again
 MAX_PAIR = 12  # of a night and band; every pair more adds little and costs a frame's reading
-MAX_RAMP_PAIR = 40
 MAX_BIAS = 4
-RAMP_EXPOSURES, RAMP_RANGE, RAMP_LEVEL_RANGE = 5, 8.0, 4.0
-RAMP_DAYS = 7  # a ramp may be finished some nights later
-PATTERN_TOP = 0.7  # of saturation: the pattern is measured on flats not brighter than this
 
 SETTING = ["camera_id", "night", "gain_setting", "x_binning", "readout_mode"]
 DETECTOR = [
@@ -47,10 +47,10 @@ DETECTOR = [
 
 
 def measure_gains(run: Run, *, say: Callable[[str], None]) -> None:
-    """Measure gain and read noise of each night that has flats, and what its ramps tell."""
+    """Measure gain and read noise of each night that has flats."""
     for group in pending_gains(run.warehouse):
         with run.warehouse.reading() as con:
-            frames = Frames(con, group)
+            frames = Frames(con, group, overscan=run.warehouse.config.calibration.overscan)
         try:
             fit, points = _photon_transfer(frames, group)
         except StarmusterError as error:
@@ -62,38 +62,50 @@ def measure_gains(run: Run, *, say: Callable[[str], None]) -> None:
                 f"gain {fit.gain_e_per_adu:.3f} e/ADU, read noise {fit.read_noise_e:.1f} e "
                 f"({group['night']}, {group['band'] or 'no band'}, {fit.n_pair} pairs)"
             )
-    for group in pending_ramps(run.warehouse):
-        with run.warehouse.reading() as con:
-            frames = Frames(con, group)
-        try:
-            tables = _ramp(frames, group)
-        except StarmusterError as error:
-            run.fail("ramp", f"ramp of {group['night']} {group['band'] or ''}".strip(), error)
-            tables = {}
-        run.store("ramp", tables | {"product": _products(group, "ramp")}, night=group["night"])
-        if "ramp_fit" in tables:
-            fit = tables["ramp_fit"].row(0, named=True)
-            say(
-                f"ramp of {fit['n_flat']} flats, {group['night']}: {fit['saturation_verdict']}; "
-                f"{fit['linearity_verdict']}"
-            )
 
 
 class Frames:
-    """Flats and biases of one group, read when they are wanted; the last few are kept."""
+    """Flats and biases of one group, read when they are wanted; the last few are kept.
 
-    def __init__(self, con, group: dict[str, Any]) -> None:
-        paths = frame_paths(con, [*group["frame_ids"], *group["bias_ids"]])
-        hdu_index = dict(con.table("frame").project("frame_id, hdu_index").fetchall())
+    The overscan of each, where there is one, is taken off and its level in the first bias put
+    back, so that a bias that drifts between frames does no harm and levels stay raw ones.
+    """
+
+    def __init__(self, con, group: dict[str, Any], *, overscan: bool) -> None:
+        wanted = [*group["frame_ids"], *group["bias_ids"]]
+        paths = frame_paths(con, wanted)
+        con.register("wanted", pl.DataFrame({"frame_id": wanted}, schema={"frame_id": pl.Int32}))
+        rows = con.sql("from frame semi join wanted using (frame_id)").project(
+            "frame_id, hdu_index, n_y_pix, n_x_pix, header"
+        )
+        known = {row[0]: row[1:] for row in rows.fetchall()}
         camera = con.table("camera").filter(f"camera_id = {int(group['camera_id'])}").pl()
         self.saturation_adu: float | None = camera["saturation_adu"][0]
+        self._zero_adu: float | None = None
 
         @lru_cache(maxsize=3)
         def tiles(frame_id: int) -> Tiles:
-            return cut_tiles(read_pixels(paths[frame_id], hdu_index[frame_id]))
+            hdu_index, n_y_pix, n_x_pix, header = known[frame_id]
+            raw = read_pixels(paths[frame_id], hdu_index)
+            return cut_tiles(
+                self._levelled(raw, frame_sections(header, (n_y_pix, n_x_pix), is_wanted=overscan))
+            )
 
         self.tiles = tiles
         self.bias = cache(lambda: measure_bias(self.pairs(pairwise(group["bias_ids"]))))
+
+    def _levelled(self, raw: NDArray[Any], sections: Sections) -> NDArray[Any]:
+        """Return the light of a frame; what is saturated keeps the one level it is known by."""
+        if sections.overscan is None:
+            return raw[sections.light.slices]
+        if self._zero_adu is None:
+            self._zero_adu = overscan_zero(raw, sections)
+        light = raw[sections.light.slices]
+        levelled = level_light(raw, sections, zero_adu=self._zero_adu)
+        top_adu = self.saturation_adu or estimate_saturation_adu(light)
+        if top_adu is not None:
+            levelled[light >= top_adu] = top_adu
+        return levelled
 
     def pairs(self, frame_ids: Iterable[tuple[int, int]]) -> Iterator[tuple[Tiles, Tiles]]:
         """Yield the tiles of pairs of frames."""
@@ -107,8 +119,8 @@ def pending_gains(warehouse: Warehouse) -> list[dict[str, Any]]:
     Each group has its frame_ids and levels_adu, bias_ids (of the nearest night that has two) and
     a recipe.
     """
-    frames = _gain_frames(warehouse)
-    biases = _biases(frames)
+    frames = gain_frames(warehouse)
+    biases = biases_of(frames)
     groups = (
         frames.filter(pl.col("frame_type") == "flat")
         .group_by("night", *DETECTOR, "band", maintain_order=True)
@@ -117,42 +129,9 @@ def pending_gains(warehouse: Warehouse) -> list[dict[str, Any]]:
     return [
         group
         for row in groups.iter_rows(named=True)
-        for group in [_described(row, biases, warehouse.config.masters.max_days)]
+        for group in [described(row, biases, warehouse.config.masters.max_days)]
         if any(made != group["recipe"] for made in row["gain_recipe"])
     ]
-
-
-def pending_ramps(warehouse: Warehouse) -> list[dict[str, Any]]:
-    """Return the ramps that have not been measured, each like a group of `pending_gains`.
-
-    A ramp is five or more exposures of one night over a factor of eight, whose levels differ by
-    four; brighter flats of the nights after it belong to it.
-    """
-    frames = _gain_frames(warehouse)
-    biases = _biases(frames)
-    flats = frames.filter((pl.col("frame_type") == "flat") & (pl.col("exposure_s") > 0))
-    pending: list[dict[str, Any]] = []
-    for _, band in flats.group_by(*DETECTOR, "band", maintain_order=True):
-        seeds = {
-            night: rows
-            for (night,), rows in band.group_by("night", maintain_order=True)
-            if _is_ramp(rows)
-        }
-        for night, seed in seeds.items():
-            later = band.filter(
-                ~pl.col("night").is_in(list(seeds))
-                & pl.col("night").is_between(night, pl.lit(night) + pl.duration(days=RAMP_DAYS))
-                & (pl.col("exposure_s") >= 0.5 * float(seed["exposure_s"].to_numpy().max()))
-            )
-            rows = pl.concat([seed, later])
-            first = seed.row(0, named=True)
-            columns = ("frame_id", "exposure_s", "level_adu", "ramp_recipe")
-            row = first | {name: rows[name].to_list() for name in columns}
-            group = _described(row, biases, warehouse.config.masters.max_days)
-            group["n_seed"] = seed.height
-            if group["bias_ids"] and any(r != group["recipe"] for r in row["ramp_recipe"]):
-                pending.append(group)
-    return pending
 
 
 def measure_star_scatter(run: Run, *, say: Callable[[str], None]) -> None:
@@ -178,12 +157,12 @@ def measure_star_scatter(run: Run, *, say: Callable[[str], None]) -> None:
         say(f"gain from the scatter of stars, {group['night']} {group['band']}: {value}")
 
 
-def _gain_frames(warehouse: Warehouse) -> pl.DataFrame:
+def gain_frames(warehouse: Warehouse) -> pl.DataFrame:
     with warehouse.reading() as con:
         return shipped(con, "gain_frames")
 
 
-def _biases(frames: pl.DataFrame) -> dict[tuple, dict[Any, list[int]]]:
+def biases_of(frames: pl.DataFrame) -> dict[tuple, dict[Any, list[int]]]:
     """Return the biases by detector and night, of nights that have two."""
     found: dict[tuple, dict[Any, list[int]]] = {}
     biases = frames.filter(pl.col("frame_type") == "bias")
@@ -193,16 +172,7 @@ def _biases(frames: pl.DataFrame) -> dict[tuple, dict[Any, list[int]]]:
     return found
 
 
-def _is_ramp(flats: pl.DataFrame) -> bool:
-    exposure_s, level_adu = flats["exposure_s"].to_numpy(), flats["level_adu"].to_numpy()
-    return bool(
-        flats["exposure_s"].n_unique() >= RAMP_EXPOSURES
-        and exposure_s.max() >= RAMP_RANGE * exposure_s.min()
-        and level_adu.max() >= RAMP_LEVEL_RANGE * max(level_adu.min(), 1.0)
-    )
-
-
-def _described(row: dict[str, Any], biases: dict, max_days: float) -> dict[str, Any]:
+def described(row: dict[str, Any], biases: dict, max_days: float) -> dict[str, Any]:
     """Give flats their biases and a recipe."""
     nights = biases.get(tuple(row[name] for name in DETECTOR), {})
     near = min(nights, key=lambda night: (abs(night - row["night"]), night), default=None)
@@ -225,54 +195,12 @@ def _photon_transfer(frames: Frames, group: dict[str, Any]) -> tuple[GainFit, pl
         n_flat = len(group["frame_ids"])
         verdict = f"{n_flat} flats, but no pair of biases: pedestal and read noise are unknown"
         return no_gain(verdict), pl.DataFrame()
-    pairs = _chosen_pairs(group, float(np.median(bias.pedestal.values)), MAX_PAIR)
+    pairs = chosen_pairs(group, float(np.median(bias.pedestal.values)), MAX_PAIR)
     fit = photon_transfer(frames.pairs(pairs), bias, saturation_adu=frames.saturation_adu)
-    return fit, _points(group, pairs, transfer_points(frames.pairs(pairs), bias))
+    return fit, transfer_rows(group, pairs, transfer_points(frames.pairs(pairs), bias))
 
 
-def _ramp(frames: Frames, group: dict[str, Any]) -> dict[str, pl.DataFrame]:
-    """Measure a ramp: rows of ramp_fit and transfer_point."""
-    bias = frames.bias()
-    if bias is None:
-        return {}
-    pedestal_adu = float(np.median(bias.pedestal.values))
-    pairs = _chosen_pairs(group, pedestal_adu, MAX_RAMP_PAIR)
-    fit = photon_transfer(frames.pairs(pairs), bias, saturation_adu=frames.saturation_adu)
-    points = transfer_points(frames.pairs(pairs), bias)
-    gain = fit.gain_e_per_adu
-    found, verdict = None, f"no gain to judge the variance by: {fit.verdict}"
-    if gain is not None:
-        saturation = find_saturation(points, 1 / gain)
-        found, verdict = saturation.saturation_adu, saturation.verdict
-    well_adu = None if found is None else found - pedestal_adu
-    seed = slice(0, group["n_seed"])
-    linearity = find_linearity(
-        pl.DataFrame(
-            {
-                "exposure_s": group["exposure_s"][seed],
-                "level_adu": [level - pedestal_adu for level in group["level_adu"][seed]],
-            }
-        ),
-        top_adu=well_adu,
-    )
-    row = {
-        **{name: group[name] for name in (*SETTING, "band")},
-        "n_flat": len(group["frame_ids"]),
-        "saturation_adu": found,
-        "saturation_verdict": verdict,
-        "full_well_e": well_adu * gain if well_adu and gain else None,
-        "pattern": _pattern(frames, group, pairs, found),
-        "linearity": linearity.departure,
-        "lamp_scatter": linearity.lamp_scatter,
-        "linearity_verdict": linearity.verdict,
-    }
-    tables = {"ramp_fit": pl.DataFrame([row])}
-    if not points.is_empty():
-        tables["transfer_point"] = _points(group, pairs, points)
-    return tables
-
-
-def _chosen_pairs(
+def chosen_pairs(
     group: dict[str, Any], pedestal_adu: float, max_pair: int
 ) -> list[tuple[int, int]]:
     """Pair flats of similar level; of many pairs take some, evenly spaced in level."""
@@ -282,20 +210,7 @@ def _chosen_pairs(
     return [(group["frame_ids"][i], group["frame_ids"][j]) for i, j in pairs]
 
 
-def _pattern(
-    frames: Frames, group: dict[str, Any], pairs: list[tuple[int, int]], top_adu: float | None
-) -> float | None:
-    """Measure the fixed pattern on the brightest pair that is well below saturation."""
-    level = dict(zip(group["frame_ids"], group["level_adu"], strict=True))
-    bias = frames.bias()
-    usable = [pair for pair in pairs if level[pair[1]] <= PATTERN_TOP * (top_adu or np.inf)]
-    if bias is None or not usable:
-        return None
-    first, second = usable[-1]
-    return fixed_pattern(frames.tiles(first), frames.tiles(second), bias)
-
-
-def _points(
+def transfer_rows(
     group: dict[str, Any], pairs: list[tuple[int, int]], points: pl.DataFrame
 ) -> pl.DataFrame:
     """Bring points of a transfer curve into the columns of table transfer_point."""
@@ -321,13 +236,13 @@ def _store(
         "n_pair": fit.n_pair,
         "verdict": fit.verdict,
     }
-    tables = {"gain_fit": pl.DataFrame([row]), "product": _products(group, step)}
+    tables = {"gain_fit": pl.DataFrame([row]), "product": gain_products(group, step)}
     if not points.is_empty():
         tables["transfer_point"] = points
     run.store(step.replace(" ", "-"), tables, night=group["night"])
 
 
-def _products(group: dict[str, Any], step: str) -> pl.DataFrame:
+def gain_products(group: dict[str, Any], step: str) -> pl.DataFrame:
     return pl.DataFrame(
         {"frame_id": group["frame_ids"], "step": step, "recipe": group["recipe"], "state": "done"}
     )

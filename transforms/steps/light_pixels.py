@@ -43,8 +43,8 @@ def reduce_light(task: LightTask) -> Reduced:
         The frame cannot be read or calibrated, or a master is gone.
     """
     raw = read_pixels(task.path, task.hdu_index, shape=task.shape)
-    saturation_adu, source = task.saturation_adu, "configuration"
-    if saturation_adu is None:
+    saturation_adu, source = task.detector.saturation_adu, task.detector.saturation_source
+    if saturation_adu is None or source is None:
         saturation_adu = estimate_saturation_adu(raw)
         source = "none" if saturation_adu is None else "pixels"
     calibrated = calibrate_light(task, raw, saturation_adu)
@@ -90,8 +90,8 @@ def _treatment(task: LightTask, saturation_adu: float | None) -> dict[str, Any]:
         "dark_scale": task.calibration["dark_scale"] or 1.0,
         "defects": None if defects is None else read_defects(defects.path, defects.checksum),
         "sections": sections,
-        "linearity": make_linearity(task.linearity),
-        "limits": PixelLimits(saturation_adu, task.linearity_adu, settings.min_flat),
+        "linearity": make_linearity(task.detector.linearity),
+        "limits": PixelLimits(saturation_adu, task.detector.linearity_adu, settings.min_flat),
         "name": str(task.path),
     }
 

@@ -13,11 +13,12 @@ import polars as pl
 
 from ...errors import FrameError, StarmusterError, WarehouseError
 from ...warehouse import packages
-from ...warehouse.config import Camera, Photometry
+from ...warehouse.config import Photometry
 from ...warehouse.packages import table_schemas
 from ...warehouse.runs import PARTS, Run
 from ...warehouse.store import Warehouse
 from ..pool import Outcome, run_tasks
+from .detectors import detectors
 from .paths import frame_paths
 from .tasks import FieldFile, LightTask, MasterFile
 from .worker import measure_light
@@ -99,7 +100,7 @@ def light_tasks(
         maps = dict(con.sql("from defect_choice semi join wanted using (frame_id)").fetchall())
         known = con.sql("from frame_noise semi join wanted using (frame_id)").pl()
         noise = {row["frame_id"]: row for row in known.to_dicts()}
-        cameras = {row["camera_id"]: row for row in con.table("camera").pl().to_dicts()}
+        in_force = detectors(con, pending["frame_id"].to_list(), warehouse.config)
         paths = frame_paths(con, pending["frame_id"].to_list())
         fields = {} if parts is None else _field_files(con, pending, parts)
         apertures = tuple(con.table("aperture").project("aperture_id, kind, radius").fetchall())
@@ -110,9 +111,6 @@ def light_tasks(
         row = masters[master_id]
         path = warehouse.masters / row["file_name"]
         return MasterFile(master_id, path, row["checksum"], trims.get(master_id))
-
-    def told(camera_id: int) -> Camera:
-        return warehouse.config.camera.get(cameras[camera_id]["camera_name"], Camera())
 
     calibration_columns = table_schemas()["calibration"].names()
     return [
@@ -125,7 +123,8 @@ def light_tasks(
             scale_arcsec_per_pix=row["scale_arcsec_per_pix"],
             ra_deg=row["ra_deg"],
             dec_deg=row["dec_deg"],
-            calibration={name: row[name] for name in calibration_columns},
+            calibration={name: row.get(name) for name in calibration_columns}
+            | {"linearity_source": in_force[row["frame_id"]].linearity_source},
             bias=master(row["bias_master_id"]),
             dark=master(row["dark_master_id"]),
             flat=master(row["flat_master_id"]),
@@ -133,9 +132,7 @@ def light_tasks(
                 row["dark_master_id"] and masters[row["dark_master_id"]]["is_bias_subtracted"]
             ),
             defects=master(maps.get(row["frame_id"])),
-            saturation_adu=cameras[row["camera_id"]]["saturation_adu"],
-            linearity_adu=told(row["camera_id"]).linearity_adu,
-            linearity=told(row["camera_id"]).linearity,
+            detector=in_force[row["frame_id"]],
             gain_e_per_adu=noise[row["frame_id"]]["gain_e_per_adu"],
             read_noise_e=noise[row["frame_id"]]["read_noise_e"],
             config=warehouse.config,

@@ -10,7 +10,6 @@ from typing import Any
 import polars as pl
 
 from ...errors import CalibrationError, PixelError, StarmusterError
-from ...warehouse.config import Camera
 from ...warehouse.packages import file_checksum
 from ...warehouse.runs import Run
 from ...warehouse.store import Warehouse
@@ -19,6 +18,7 @@ from ..masters import SETTING, BuiltMaster, build_master, group_masters
 from ..overscan import Sections, read_sections, whole_frame
 from ..pixels import Image, open_rows
 from .defects import make_defect_maps
+from .detectors import Detector, detectors
 from .library import frame_key, retired_keys
 from .master_files import is_whole, read_master, write_master
 from .paths import frame_paths, lost_masters
@@ -104,6 +104,7 @@ def pending_groups(
             con.table("product").filter("step = 'master'").project("frame_id, recipe").fetchall()
         )
         choice = con.table("calibration_choice").filter("frame_id is not null").pl()
+        in_force = detectors(con, frames["frame_id"].to_list(), warehouse.config)
         retired = retired_keys(con)
         before = con.sql("from master_frame join master using (master_id)")
         held = dict(before.filter(f"kind = '{kind}'").project("frame_id, master_id").fetchall())
@@ -114,6 +115,7 @@ def pending_groups(
         if frame_key(content[frame_id] for frame_id in group["frame_ids"]) in retired:
             continue
         group["choice"] = choices[group["frame_ids"][0]]
+        group["detector"] = in_force[group["frame_ids"][0]]
         group["recipe"] = _recipe(warehouse, group, content)
         group["master_id"] = held.get(group["frame_ids"][0])
         is_damaged = group["master_id"] is not None and group["master_id"] in (damaged or set())
@@ -216,7 +218,6 @@ def _build(warehouse: Warehouse, group: dict[str, Any]) -> tuple[BuiltMaster, st
         for row in frames
     ]
     trim = _common_trim([paths[row[0]] for row in frames], sections)
-    told = warehouse.config.camera.get(camera["camera_name"][0], Camera())
     with ExitStack() as stack:
         readers: list[Any] = []
         for frame_id, hdu_index, _, n_x_pix, n_y_pix, _ in frames:
@@ -235,9 +236,9 @@ def _build(warehouse: Warehouse, group: dict[str, Any]) -> tuple[BuiltMaster, st
             dark_exposure_s=dark_row["exposure_s"] if dark_row else None,
             dark_is_bias_subtracted=bool(dark_row and dark_row["is_bias_subtracted"]),
             sections=sections,
-            linearity=make_linearity(told.linearity),
+            linearity=make_linearity(group["detector"].linearity),
             gain_e_per_adu=camera["gain_e_per_adu"][0],
-            saturation_adu=camera["saturation_adu"][0],
+            saturation_adu=group["detector"].saturation_adu,
             low_sigma=config.low_sigma,
             high_sigma=config.high_sigma,
         )
@@ -287,7 +288,7 @@ def _recipe(warehouse: Warehouse, group: dict[str, Any], content: dict[int, str]
             str(MASTER_VERSION),
             warehouse.config.masters.fingerprint(),
             str(warehouse.config.calibration.overscan),
-            str(_linearities(warehouse) if group["kind"] == "flat" else ""),
+            _behaviour(group),
             group["kind"],
             *(str(master_id or 0) for master_id in needed),
             *sorted(content[frame_id] for frame_id in group["frame_ids"]),
@@ -296,9 +297,10 @@ def _recipe(warehouse: Warehouse, group: dict[str, Any], content: dict[int, str]
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _linearities(warehouse: Warehouse) -> dict[str, Any]:
-    cameras = sorted(warehouse.config.camera.items())
-    return {name: camera.linearity for name, camera in cameras if camera.linearity}
+def _behaviour(group: dict[str, Any]) -> str:
+    """Say what of the camera's high levels decides a flat; nothing where nothing is known."""
+    detector = group["detector"]
+    return "" if group["kind"] != "flat" or detector == Detector() else str(detector)
 
 
 def _superseded(warehouse: Warehouse, group: dict[str, Any]) -> pl.DataFrame:

@@ -1,11 +1,13 @@
 """What workers are told: a light frame, its masters, its field."""
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...warehouse.config import Config
+from .detectors import Detector
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,10 @@ class LightTask:
     dark: MasterFile | None
     flat: MasterFile | None
     dark_is_bias_subtracted: bool
-    saturation_adu: float | None
     config: Config
     recipe: str
     defects: MasterFile | None = None
-    linearity_adu: float | None = None
-    linearity: tuple[tuple[float, float], ...] = ()
+    detector: Detector = dataclasses.field(default_factory=Detector)
     gain_e_per_adu: float | None = None
     read_noise_e: float | None = None
     night: Any = None
