@@ -24,6 +24,8 @@ MASTER_COLUMNS = (
     "sensor_degc",
     "x_binning",
     "y_binning",
+    "x_first_pix",
+    "y_first_pix",
     "gain_setting",
     "offset_setting",
     "readout_mode",

@@ -24,6 +24,8 @@ _NUMBERS = (
     "egain_e_per_adu",
     "sensor_degc",
     "set_degc",
+    "x_first_pix",
+    "y_first_pix",
 )
 _TEXTS = ("target_name", "readout_mode", "program", "camera_name", "telescope_name")
 _PIER_SIDES = {alias: side for side in ("east", "west") for alias in (side, side[0], f"pier{side}")}
@@ -53,6 +55,8 @@ class FrameHeader:
     scale_arcsec_per_pix: float | None
     x_binning: int | None
     y_binning: int | None
+    x_first_pix: float | None
+    y_first_pix: float | None
     gain_setting: float | None
     offset_setting: float | None
     egain_e_per_adu: float | None

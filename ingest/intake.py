@@ -43,6 +43,8 @@ FRAME_SCHEMA: dict[str, Any] = {
     "scale_arcsec_per_pix": pl.Float64,
     "x_binning": pl.Int16,
     "y_binning": pl.Int16,
+    "x_first_pix": pl.Int32,
+    "y_first_pix": pl.Int32,
     "gain_setting": pl.Float64,
     "offset_setting": pl.Float64,
     "egain_e_per_adu": pl.Float64,

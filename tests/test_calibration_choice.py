@@ -13,6 +13,7 @@ NIGHT = date(2024, 3, 8)
 SETTINGS = {
     "masters.max_days": "400",
     "masters.max_dark_kelvin": "5.0",
+    "masters.max_dark_stretch": "10.0",
     "masters.scale_darks": "true",
     "recipe.photometry": "r1",
 }
@@ -222,6 +223,7 @@ def test_a_dark_that_holds_its_bias_is_not_scaled(library):
     ("name", "value", "change"),
     [
         ("masters.max_dark_kelvin", "2.5", {"sensor_degc": -7.0}),
+        ("masters.max_dark_stretch", "1.9", {"exposure_s": 30.0}),
         ("masters.max_days", "20", {"night": NIGHT - timedelta(days=21)}),
         ("masters.scale_darks", "False", {"exposure_s": 300.0}),
     ],
@@ -401,6 +403,49 @@ def test_the_nearest_master_that_does_not_fit_is_named(library, kind, change, ex
     library.master(2, kind, **(change | {"x_binning": 2, "offset_setting": 11.0}))
     assert expected in library.choice()["reason"]
     assert library.choice()[f"{kind}_master_id"] is None
+
+
+SUB_FRAME = {"n_x_pix": 40, "n_y_pix": 30, "x_first_pix": 60, "y_first_pix": 50}
+
+
+@pytest.mark.parametrize("kind", ["bias", "dark", "flat"])
+def test_a_sub_frame_gets_the_masters_of_the_frame_it_is_part_of(library, kind):
+    library.master(1, kind)
+    light(library, 2, **SUB_FRAME)
+    assert library.choice(2)[f"{kind}_master_id"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"x_first_pix": 61}, "100 x 80 pixels"),
+        ({"y_first_pix": None}, "100 x 80 pixels"),
+        ({"n_x_pix": 100, "x_first_pix": 0, "n_y_pix": 81}, "100 x 80 pixels"),
+        ({"n_x_pix": 100, "n_y_pix": 80, "x_first_pix": 7, "y_first_pix": 0}, "begins at"),
+    ],
+)
+def test_what_a_master_does_not_show_it_does_not_calibrate(library, change, fault):
+    library.master(1, "flat", x_first_pix=0, y_first_pix=0)
+    light(library, 2, **(SUB_FRAME | change))
+    choice = library.choice(2)
+    assert choice["flat_master_id"] is None
+    assert f"nearest: flat 1, {fault}" in choice["reason"]
+
+
+def test_a_master_without_its_overscan_is_never_cut(library):
+    library.master(1, "flat")
+    library.put("master_file", master_id=1, trim="[1:90,1:80]")
+    light(library, 2, **SUB_FRAME)
+    assert library.choice(2)["flat_master_id"] is None
+    assert library.choice(1)["flat_master_id"] == 1
+
+
+def test_of_one_night_the_master_of_the_same_part_comes_first(library):
+    library.master(1, "flat")
+    library.master(2, "flat", **SUB_FRAME)
+    light(library, 2, **SUB_FRAME)
+    assert library.choice(2)["flat_master_id"] == 2
+    assert library.choice(1)["flat_master_id"] == 1
 
 
 def test_another_cameras_master_is_not_even_named(library):

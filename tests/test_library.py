@@ -18,6 +18,7 @@ from starmuster.transforms.steps.assigning import assign_frames, known_frames
 from starmuster.transforms.steps.gain import measure_gains
 from starmuster.transforms.steps.levels import measure_levels
 from starmuster.transforms.steps.library import restore_master, retire_master
+from starmuster.transforms.steps.light_pixels import reduce_light
 from starmuster.transforms.steps.lights import light_tasks
 from starmuster.transforms.steps.masters import make_masters
 from starmuster.transforms.steps.settings import mirror_settings
@@ -205,6 +206,39 @@ def elsewhere(path: Path, data: np.ndarray, **cards) -> Path:
 
 def command(warehouse: Warehouse, *words: object) -> int:
     return main(["--warehouse", str(warehouse.folder), *(str(word) for word in words)])
+
+
+def test_a_sub_frame_is_calibrated_with_the_part_of_the_masters_that_it_shows(
+    library, night, tmp_path
+):
+    data, header = fits.getdata(night / "d0.fits", header=True)
+    header.update({"XORGSUBF": 30, "YORGSUBF": 20})
+    fits.PrimaryHDU(data[20:80, 30:110], header).writeto(tmp_path / "part.fits")
+    with Run(library, "test", "0") as run:
+        catalogue(run, [tmp_path])
+    is_wanted = pl.col("path").str.contains(r"(d0|part)\.fits$")
+    frames = library.sql("from path").filter(is_wanted)
+    wanted = frames.sort("path").select("frame_id", field_id=pl.lit(0), recipe=pl.lit(""))
+    ours = {task.path.name: reduce_light(task) for task in light_tasks(library, wanted)}
+    assert (ours["part.fits"].data_adu == ours["d0.fits"].data_adu[20:80, 30:110]).all()
+    assert (
+        choice(library, "part.fits")["flat_master_id"]
+        == choice(library, "d0.fits")["flat_master_id"]
+    )
+
+
+def test_limits_of_the_choice_remake_no_master_and_another_combination_does(library):
+    path = library.folder / FILE_NAME
+    for settings, expected in (
+        ("max_days = 30", []),
+        ('method = "mean"', ["bias", "dark", "flat"]),
+    ):
+        path.write_text(f"[masters]\n{settings}\n", encoding="utf-8")
+        with Warehouse(library.folder) as told, Run(told, "test", "0") as run:
+            mirror_settings(run)
+            assert finish(run) == expected
+            if expected:
+                assert set(told.query("masters")["method"]) >= {"mean"}
 
 
 def test_a_flat_made_elsewhere_is_normalised_and_used_where_it_is_the_best(library, tmp_path):

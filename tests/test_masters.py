@@ -161,6 +161,21 @@ def test_flats_without_light_make_no_master(value):
         build_master("flat", readers, [1.0] * 3)
 
 
+@pytest.mark.parametrize(("method", "expected"), [("mean", np.mean), ("median", np.median)])
+def test_frames_are_combined_as_the_configuration_says(method, expected):
+    frames = np.random.default_rng(3).normal(100, 5, (7, *SHAPE)).astype(np.float32)
+    readers = [ArrayRows(frame, f"bias_{i}") for i, frame in enumerate(frames)]
+    built = build_master("bias", readers, [0.0] * 7, method=method)
+    assert built.method == method
+    assert built.data_adu == pytest.approx(expected(frames, axis=0), rel=1e-5)
+
+
+def test_fewer_frames_than_the_configuration_asks_for_make_no_master():
+    readers = [ArrayRows(np.full(SHAPE, 100, np.float32), f"bias_{i}") for i in range(2)]
+    with pytest.raises(CalibrationError, match=r"too few: 2 of 2 bias frames .* asks for 3\. Take"):
+        build_master("bias", readers, [0.0] * 2, min_frame=3)
+
+
 def test_dead_pixels_of_a_flat_are_nan_and_get_masked(camera):
     readers = camera.flats([20_000.0, 21_000.0, 22_000.0])
     for reader in readers:
@@ -219,6 +234,8 @@ def frame_rows(*rows: dict[str, object]) -> pl.DataFrame:
         "y_binning": 1,
         "n_x_pix": 100,
         "n_y_pix": 80,
+        "x_first_pix": None,
+        "y_first_pix": None,
         "gain_setting": 100.0,
         "offset_setting": None,
         "readout_mode": None,

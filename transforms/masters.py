@@ -14,6 +14,7 @@ from .combine import (
     MEMORY_BYTE,
     Combined,
     ExpectedNoise,
+    Method,
     UnreadableFrame,
     combine,
     common_shape,
@@ -42,6 +43,8 @@ SETTING = [
     "y_binning",
     "n_x_pix",
     "n_y_pix",
+    "x_first_pix",
+    "y_first_pix",
     "gain_setting",
     "offset_setting",
     "readout_mode",
@@ -83,6 +86,8 @@ def build_master(
     gain_e_per_adu: float | None = None,
     saturation_adu: float | None = None,
     limits: FlatLimits | None = None,
+    method: Method | None = None,
+    min_frame: int = 1,
     low_sigma: float = 5.0,
     high_sigma: float = 5.0,
     memory_byte: int = MEMORY_BYTE,
@@ -108,6 +113,10 @@ def build_master(
     gain_e_per_adu, saturation_adu
         Of the camera, if known. Without a gain, clipping assumes the noise measured between the
         frames; without a saturation it is looked for in each flat.
+    method
+        How they are combined; None takes `combine.robust_method` of their number.
+    min_frame
+        Fewer frames that can be used make no master.
 
     Raises
     ------
@@ -141,7 +150,7 @@ def build_master(
         ]
     else:
         surveys = survey_frames(frames)
-    kept = _kept(kind, frames, surveys)
+    kept = _kept(kind, frames, surveys, min_frame)
     noise = frame_noise(kept)
     level_adu = float(np.median([s.level_adu for s in kept]))
     combined, used = _combine_readable(
@@ -149,6 +158,7 @@ def build_master(
         frames,
         surveys,
         noise=_expected_noise(kind, noise, level_adu, gain_e_per_adu),
+        method=method,
         low_sigma=low_sigma,
         high_sigma=high_sigma,
         memory_byte=memory_byte,
@@ -244,15 +254,23 @@ def _expected_noise(
     return ExpectedNoise(noise, gain_e_per_adu if kind == "dark" else None, level_adu)
 
 
-def _kept(kind: Kind, frames: Sequence[CorrectedRows], surveys: Sequence[Survey]) -> list[Survey]:
+def _kept(
+    kind: Kind, frames: Sequence[CorrectedRows], surveys: Sequence[Survey], min_frame: int
+) -> list[Survey]:
     """Return the surveys of the frames that are used, or refuse with all the reasons."""
     kept = [survey for survey in surveys if not survey.fault]
+    if len(kept) >= max(min_frame, 1):
+        return kept
+    named = zip(frames, surveys, strict=True)
+    reasons = "; ".join(f"{f.name}: {s.fault}" for f, s in named if s.fault)
     if not kept:
-        reasons = "; ".join(f"{f.name}: {s.fault}" for f, s in zip(frames, surveys, strict=True))
         raise CalibrationError(
             f"none of {len(frames)} {kind} frames can be used: {reasons}. Take new ones."
         )
-    return kept
+    raise CalibrationError(
+        f"too few: {len(kept)} of {len(frames)} {kind} frames can be used, masters.min_frame asks "
+        f"for {min_frame}{': ' if reasons else ''}{reasons}. Take more, or lower it."
+    )
 
 
 def _combine_readable(

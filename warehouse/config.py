@@ -21,8 +21,12 @@ class _Section(BaseModel):
 
     def fingerprint(self) -> str:
         """Return a short hash of all values: what was made with them carries it."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return _hashed(self.model_dump(mode="json"))
+
+
+def _hashed(values: dict[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class Site(_Section):
@@ -50,11 +54,22 @@ class Camera(_Section):
 class Masters(_Section):
     """How calibration frames are combined and matched."""
 
+    method: Literal["clipped mean", "median", "mean"] = "clipped mean"
+    min_frame: int = Field(default=1, ge=1)
     low_sigma: float = Field(default=5.0, gt=0)
     high_sigma: float = Field(default=5.0, gt=0)
+    max_saturated_share: float = Field(default=0.01, gt=0, lt=1)
+    min_flat_snr: float = Field(default=20.0, ge=0)
+    max_flat_departure: float = Field(default=0.02, gt=0)
     scale_darks: bool = True
+    max_dark_stretch: float = Field(default=10.0, ge=1)
     max_dark_kelvin: float = Field(default=5.0, gt=0)
     max_days: float = Field(default=400.0, gt=0)
+
+    def combination(self) -> str:
+        """Return a short hash of what changes the pixels of a master; limits of choice do not."""
+        chosen = {"scale_darks", "max_dark_stretch", "max_dark_kelvin", "max_days"}
+        return _hashed(self.model_dump(mode="json", exclude=chosen))
 
 
 class Calibration(_Section):

@@ -1,7 +1,8 @@
--- The best masters for a frame, by rule: same camera, binning, size, gain and offset setting and
--- read-out mode; never another telescope's. Bias: nearest night. Dark: same exposure (within 2 %)
--- before any other (which must be scalable), nearest temperature (unknown ones last), exposure,
--- night. Flat: same band, nearest night. Limits come from table setting. One row per frame of a
+-- The best masters for a frame, by rule: same camera, binning, gain and offset setting and read-out
+-- mode, and the same part of the sensor or one that holds it; never another telescope's. Bias:
+-- nearest night. Dark: same exposure (within 2 %) before any other (which must be scalable), nearest
+-- temperature (unknown ones last), exposure, night. Flat: same band, nearest night. Limits come from
+-- table setting. One row per frame of a
 -- known type. Retired masters are left out. Where none fits, the reason names the nearest and what
 -- is wrong with it.
 -- column bias_master_id: table master; null: none matched, or none needed
@@ -14,13 +15,17 @@ with rule as (
     select
         max("value") filter (setting_name = 'masters.max_days')::double as max_days,
         max("value") filter (setting_name = 'masters.max_dark_kelvin')::double as max_kelvin,
+        ln(max("value") filter (setting_name = 'masters.max_dark_stretch')::double) as max_stretch,
         max("value") filter (setting_name = 'masters.scale_darks')::boolean as scale_darks
     from setting
 ),
 
 library as (
-    select master.*
+    select
+        master.*,
+        master_file.trim
     from master
+    left join master_file using (master_id)
     anti join retired_master using (master_id)
 ),
 
@@ -47,6 +52,8 @@ need as (
         y_binning,
         n_x_pix,
         n_y_pix,
+        x_first_pix,
+        y_first_pix,
         gain_setting,
         offset_setting,
         readout_mode,
@@ -68,6 +75,7 @@ candidate as (
         master.exposure_s,
         master.sensor_degc,
         abs(master.night - need.night) as days,
+        (master.n_x_pix, master.n_y_pix) <> (need.n_x_pix, need.n_y_pix) as is_cut,
         need.sensor_degc - master.sensor_degc as kelvin,
         case
             when need.exposure_s > 0 and master.exposure_s > 0
@@ -81,8 +89,12 @@ candidate as (
         and master.camera_id = need.camera_id
         and master.x_binning is not distinct from need.x_binning
         and master.y_binning is not distinct from need.y_binning
-        and master.n_x_pix = need.n_x_pix
-        and master.n_y_pix = need.n_y_pix
+        and lies_within(
+            need.x_first_pix, need.n_x_pix, master.x_first_pix, master.n_x_pix, master.trim
+        )
+        and lies_within(
+            need.y_first_pix, need.n_y_pix, master.y_first_pix, master.n_y_pix, master.trim
+        )
         and master.gain_setting is not distinct from need.gain_setting
         and master.offset_setting is not distinct from need.offset_setting
         and master.readout_mode is not distinct from need.readout_mode
@@ -96,7 +108,11 @@ candidate as (
                 abs(coalesce(kelvin, 0)) <= rule.max_kelvin
                 and (
                     stretch < 0.02
-                    or (stretch >= 0.02 and rule.scale_darks and master.is_bias_subtracted)
+                    or (
+                        stretch between 0.02 and rule.max_stretch
+                        and rule.scale_darks
+                        and master.is_bias_subtracted
+                    )
                 )
             )
         )
@@ -113,7 +129,7 @@ picked as (
                 kind = 'dark' and kelvin is null,
                 round(abs(kelvin)),
                 round(stretch, 2),
-                days, night, master_id
+                days, night, is_cut, master_id
         ) as pick
     from candidate
     group by kind, frame_ids
@@ -145,10 +161,18 @@ rejected as (
         need.frame_ids,
         master.master_id,
         abs(master.night - need.night) as days,
+        lies_within(
+            need.x_first_pix, need.n_x_pix, master.x_first_pix, master.n_x_pix, master.trim
+        )
+        and lies_within(
+            need.y_first_pix, need.n_y_pix, master.y_first_pix, master.n_y_pix, master.trim
+        ) as is_shown,
         list_filter([
             case
+                when is_shown then null
                 when (master.n_x_pix, master.n_y_pix) <> (need.n_x_pix, need.n_y_pix)
                     then printf('%d x %d pixels', master.n_x_pix, master.n_y_pix)
+                else printf('begins at pixel %d, %d', master.x_first_pix, master.y_first_pix)
             end,
             case
                 when
@@ -196,6 +220,13 @@ rejected as (
                             then printf('%g s, and darks are not to be scaled', master.exposure_s)
                         when not master.is_bias_subtracted
                             then printf('%g s, and it holds its bias', master.exposure_s)
+                        when
+                            abs(ln(need.exposure_s / master.exposure_s)) > rule.max_stretch
+                            then printf(
+                                '%g s, and a dark is stretched or shrunk at most %g times',
+                                master.exposure_s,
+                                exp(rule.max_stretch)
+                            )
                     end
                 else 'an exposure is unknown or zero'
             end
@@ -234,6 +265,7 @@ select
     dark.pick.master_id as dark_master_id,
     flat.pick.master_id as flat_master_id,
     case when dark.pick.stretch >= 0.02 then dark.pick.exposure_ratio end as dark_scale,
+    bias.pick.days::double as bias_days,
     dark.pick.days::double as dark_days,
     frame.sensor_degc - dark.pick.sensor_degc as dark_kelvin,
     flat.pick.days::double as flat_days,

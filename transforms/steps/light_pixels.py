@@ -15,11 +15,11 @@ from ..calibrate import (
 )
 from ..cosmics import CosmicLimits, mask_cosmic_rays
 from ..linearity import make_linearity
-from ..pixels import read_pixels
+from ..pixels import Image, read_pixels
 from ..saturation import estimate_saturation_adu
-from .master_files import read_defects, read_master
+from .master_files import cut, read_defects, read_master
 from .masters import frame_sections
-from .tasks import LightTask
+from .tasks import LightTask, MasterFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +61,22 @@ def calibrate_light(task: LightTask, raw: NDArray[Any], saturation_adu: float | 
     CalibrationError
         A master is gone, or holds another part of a frame than the light.
     """
-    bias, dark, flat = task.bias, task.dark, task.flat
+    bias, dark, flat = (_pixels(master, raw) for master in (task.bias, task.dark, task.flat))
     calibrated = calibrate(
         raw,
-        bias=None if bias is None else read_master(bias.path, bias.checksum),
-        dark=None if dark is None else read_master(dark.path, dark.checksum),
-        flat=None if flat is None else read_master(flat.path, flat.checksum),
+        bias=bias,
+        dark=dark,
+        flat=flat,
         **_treatment(task, saturation_adu),
     )
     return _without_cosmic_rays(task, calibrated, saturation_adu)
+
+
+def _pixels(master: MasterFile | None, raw: NDArray[Any]) -> Image | None:
+    """Read the part of a master that a frame shows."""
+    if master is None:
+        return None
+    return cut(read_master(master.path, master.checksum), master.corner, raw.shape)
 
 
 def _treatment(task: LightTask, saturation_adu: float | None) -> dict[str, Any]:
@@ -88,7 +95,9 @@ def _treatment(task: LightTask, saturation_adu: float | None) -> dict[str, Any]:
     return {
         "dark_is_bias_subtracted": task.dark_is_bias_subtracted,
         "dark_scale": task.calibration["dark_scale"] or 1.0,
-        "defects": None if defects is None else read_defects(defects.path, defects.checksum),
+        "defects": None
+        if defects is None
+        else cut(read_defects(defects.path, defects.checksum), defects.corner, task.shape),
         "sections": sections,
         "linearity": make_linearity(task.detector.linearity),
         "limits": PixelLimits(saturation_adu, task.detector.linearity_adu, settings.min_flat),

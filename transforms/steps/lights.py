@@ -19,6 +19,7 @@ from ...warehouse.runs import PARTS, Run
 from ...warehouse.store import Warehouse
 from ..pool import Outcome, run_tasks
 from .detectors import detectors
+from .master_files import corner_in
 from .paths import frame_paths
 from .tasks import FieldFile, LightTask, MasterFile
 from .worker import measure_light
@@ -105,12 +106,12 @@ def light_tasks(
         fields = {} if parts is None else _field_files(con, pending, parts)
         apertures = tuple(con.table("aperture").project("aperture_id, kind, radius").fetchall())
 
-    def master(master_id: int | None) -> MasterFile | None:
+    def master(master_id: int | None, frame: dict[str, Any]) -> MasterFile | None:
         if master_id is None:
             return None
         row = masters[master_id]
-        path = warehouse.masters / row["file_name"]
-        return MasterFile(master_id, path, row["checksum"], trims.get(master_id))
+        path, corner = warehouse.masters / row["file_name"], corner_in(row, frame)
+        return MasterFile(master_id, path, row["checksum"], trims.get(master_id), corner)
 
     calibration_columns = table_schemas()["calibration"].names()
     return [
@@ -125,13 +126,13 @@ def light_tasks(
             dec_deg=row["dec_deg"],
             calibration={name: row.get(name) for name in calibration_columns}
             | {"linearity_source": in_force[row["frame_id"]].linearity_source},
-            bias=master(row["bias_master_id"]),
-            dark=master(row["dark_master_id"]),
-            flat=master(row["flat_master_id"]),
+            bias=master(row["bias_master_id"], row),
+            dark=master(row["dark_master_id"], row),
+            flat=master(row["flat_master_id"], row),
             dark_is_bias_subtracted=bool(
                 row["dark_master_id"] and masters[row["dark_master_id"]]["is_bias_subtracted"]
             ),
-            defects=master(maps.get(row["frame_id"])),
+            defects=master(maps.get(row["frame_id"]), row),
             detector=in_force[row["frame_id"]],
             gain_e_per_adu=noise[row["frame_id"]]["gain_e_per_adu"],
             read_noise_e=noise[row["frame_id"]]["read_noise_e"],

@@ -6,6 +6,7 @@ again without a row changing.
 """
 
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,24 @@ def read_master(path: Path, checksum: str) -> Image:
 def read_defects(path: Path, checksum: str) -> NDArray[np.uint8]:
     """Read a map of defects, bits of `PixelMask`, shape (n_y, n_x); same errors."""
     return np.ascontiguousarray(_read(path, checksum), dtype=np.uint8)
+
+
+def corner_in(master: Mapping[str, Any], frame: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return where in a master, (y, x), a smaller frame begins; None: it is no smaller."""
+    if all(master[name] == frame[name] for name in ("n_y_pix", "n_x_pix")):
+        return None
+    y, x = ((frame[name] or 0) - (master[name] or 0) for name in ("y_first_pix", "x_first_pix"))
+    return y, x
+
+
+def cut(
+    image: NDArray[Any], corner: tuple[int, int] | None, shape: tuple[int, int]
+) -> NDArray[Any]:
+    """Cut the part that a frame of a shape (n_y, n_x) shows out of a master."""
+    if corner is None:
+        return image
+    y, x = corner
+    return np.ascontiguousarray(image[y : y + shape[0], x : x + shape[1]])
 
 
 def open_master(path: Path, checksum: str) -> MasterRows:

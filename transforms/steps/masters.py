@@ -17,10 +17,11 @@ from ..linearity import make_linearity
 from ..masters import SETTING, BuiltMaster, build_master, group_masters
 from ..overscan import Sections, read_sections, whole_frame
 from ..pixels import Image, open_rows
+from ..samples import FlatLimits
 from .defects import make_defect_maps
 from .detectors import Detector, detectors
 from .library import frame_key, retired_keys
-from .master_files import is_whole, read_master, write_master
+from .master_files import corner_in, cut, is_whole, read_master, write_master
 from .paths import frame_paths, lost_masters
 
 KINDS = ("bias", "dark", "flat")
@@ -200,8 +201,8 @@ def file_row(master_id: int, path: Path, *, trim: str | None, has_variance: bool
 def _build(warehouse: Warehouse, group: dict[str, Any]) -> tuple[BuiltMaster, str | None]:
     """Combine the frames of a group; return the master and the part of the frames it holds."""
     config = warehouse.config.masters
-    bias, _ = _chosen(warehouse, group["choice"]["bias_master_id"])
-    dark, dark_row = _chosen(warehouse, group["choice"]["dark_master_id"])
+    bias, _ = _chosen(warehouse, group["choice"]["bias_master_id"], group)
+    dark, dark_row = _chosen(warehouse, group["choice"]["dark_master_id"], group)
     with warehouse.reading() as con:
         wanted = pl.DataFrame({"frame_id": group["frame_ids"]}, schema={"frame_id": pl.Int32})
         con.register("wanted", wanted)
@@ -239,6 +240,11 @@ def _build(warehouse: Warehouse, group: dict[str, Any]) -> tuple[BuiltMaster, st
             linearity=make_linearity(group["detector"].linearity),
             gain_e_per_adu=camera["gain_e_per_adu"][0],
             saturation_adu=group["detector"].saturation_adu,
+            limits=FlatLimits(
+                config.max_saturated_share, config.min_flat_snr, config.max_flat_departure
+            ),
+            method=None if config.method == "clipped mean" else config.method,
+            min_frame=config.min_frame,
             low_sigma=config.low_sigma,
             high_sigma=config.high_sigma,
         )
@@ -273,12 +279,15 @@ class Unreadable:
         raise self._error
 
 
-def _chosen(warehouse: Warehouse, master_id: int | None) -> tuple[Image | None, dict | None]:
+def _chosen(
+    warehouse: Warehouse, master_id: int | None, group: dict[str, Any]
+) -> tuple[Image | None, dict | None]:
     if master_id is None:
         return None, None
     with warehouse.reading() as con:
         row = con.table("master").filter(f"master_id = {int(master_id)}").pl().row(0, named=True)
-    return read_master(warehouse.masters / row["file_name"], row["checksum"]), row
+    whole = read_master(warehouse.masters / row["file_name"], row["checksum"])
+    return cut(whole, corner_in(row, group), (group["n_y_pix"], group["n_x_pix"])), row
 
 
 def _recipe(warehouse: Warehouse, group: dict[str, Any], content: dict[int, str]) -> str:
@@ -286,7 +295,7 @@ def _recipe(warehouse: Warehouse, group: dict[str, Any], content: dict[int, str]
     text = "/".join(
         [
             str(MASTER_VERSION),
-            warehouse.config.masters.fingerprint(),
+            warehouse.config.masters.combination(),
             str(warehouse.config.calibration.overscan),
             _behaviour(group),
             group["kind"],

@@ -55,6 +55,7 @@ def current_settings(warehouse: Warehouse) -> pl.DataFrame:
     settings = {
         "masters.max_days": str(masters.max_days),
         "masters.max_dark_kelvin": str(masters.max_dark_kelvin),
+        "masters.max_dark_stretch": str(masters.max_dark_stretch),
         "masters.scale_darks": str(masters.scale_darks).lower(),
         "recipe.photometry": photometry_recipe(warehouse.config),
         "recipe.solving": solving_recipe(warehouse.config),

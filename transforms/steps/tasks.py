@@ -12,12 +12,17 @@ from .detectors import Detector
 
 @dataclass(frozen=True, slots=True)
 class MasterFile:
-    """A master on disk; `trim` is the part of a frame it holds, None: all."""
+    """A master on disk.
+
+    `trim` is the part of a frame it holds, None: all. `corner` is where in it, (y, x), a smaller
+    frame begins; None: the frame is no smaller.
+    """
 
     master_id: int
     path: Path
     checksum: str
     trim: str | None = None
+    corner: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
