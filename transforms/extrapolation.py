@@ -19,9 +19,9 @@ def is_extrapolated(
     degree
         Of the polynomial: a straight line can be drawn on farther than a cubic.
     """
-    outside = np.zeros(np.shape(x), dtype=bool)
-    for places, matched in ((x, x_matched), (y, y_matched)):
-        low, high = np.min(matched), np.max(matched)
-        reach = REACH_OF_DEGREE[degree] * (high - low)
-        outside |= ~((np.asarray(places) >= low - reach) & (np.asarray(places) <= high + reach))
+    outside = np.zeros(len(np.asarray(x)), dtype=bool)
+    for given, matched in ((x, np.asarray(x_matched)), (y, np.asarray(y_matched))):
+        places = np.asarray(given)
+        reach = REACH_OF_DEGREE[degree] * (matched.max() - matched.min())
+        outside |= ~((places >= matched.min() - reach) & (places <= matched.max() + reach))
     return outside
