@@ -74,31 +74,69 @@ def circle_sums(image, bits, bad_bits, x, y, radius):  # noqa: PLR0917
     Sum and area of good pixels, area of bad pixels, all bits met (BAD for nan without a reason),
     each of shape (n, n_radius).
     """
+    order = np.argsort(radius)
+    rising = radius[order]
+    sums, seen = _ring_sums(image, bits, bad_bits, x, y, rising)
+    total, area = np.empty(sums.shape[1:]), np.empty(sums.shape[1:])
+    lost, met = np.empty(sums.shape[1:]), np.empty(seen.shape, dtype=np.int32)
+    for m in range(radius.size):
+        total[:, order[m]], area[:, order[m]] = sums[0, :, m], sums[1, :, m]
+        lost[:, order[m]], met[:, order[m]] = sums[2, :, m], seen[:, m]
+    return total, area, lost, met
+
+
+@njit(cache=True, nogil=True)
+def _ring_sums(image, bits, bad_bits, x, y, radius):  # noqa: PLR0917
+    """Sum as `circle_sums` does, for radii in rising order.
+
+    A pixel that is whole in a circle is whole in all larger ones: it is added to the smallest of
+    them, and the circles are added up in the end. Only what an edge cuts costs an overlap.
+    """
     n_y, n_x = image.shape
     n, n_radius = x.size, radius.size
-    total, area = np.zeros((n, n_radius)), np.zeros((n, n_radius))
-    lost = np.zeros((n, n_radius))
+    sums = np.zeros((3, n, n_radius))  # light, area, area lost
+    whole = np.zeros((3, n_radius))
     met = np.zeros((n, n_radius), dtype=np.int32)
-    reach = radius.max() + 0.5
+    reach = radius[n_radius - 1] + 0.5
     has_bits = bits.size > 0
     for k in range(n):
+        whole[:] = 0.0
         for j in range(max(0, int(np.ceil(y[k] - reach))), min(n_y, int(y[k] + reach) + 1)):
+            dy = j - y[k]
             for i in range(max(0, int(np.ceil(x[k] - reach))), min(n_x, int(x[k] + reach) + 1)):
+                dx = i - x[k]
                 value = image[j, i]
                 bit = np.int32(bits[j, i]) if has_bits else np.int32(0)
                 if not (np.isfinite(value) or bit & bad_bits):
                     bit |= BAD_BIT
+                is_bad = bit & bad_bits
+                near2 = max(abs(dx) - 0.5, 0.0) ** 2 + max(abs(dy) - 0.5, 0.0) ** 2
+                far2 = (abs(dx) + 0.5) ** 2 + (abs(dy) + 0.5) ** 2
                 for m in range(n_radius):
-                    share = pixel_overlap(i - x[k], j - y[k], radius[m])
-                    if share <= 0.0:
+                    r2 = radius[m] * radius[m]
+                    if near2 >= r2:
                         continue
                     met[k, m] |= bit
-                    if bit & bad_bits:
-                        lost[k, m] += share
+                    if far2 <= r2:
+                        if is_bad:
+                            whole[2, m] += 1.0
+                        else:
+                            whole[0, m] += value
+                            whole[1, m] += 1.0
+                        for larger in range(m + 1, n_radius):
+                            met[k, larger] |= bit
+                        break
+                    share = pixel_overlap(dx, dy, radius[m])
+                    if is_bad:
+                        sums[2, k, m] += share
                     else:
-                        total[k, m] += share * value
-                        area[k, m] += share
-    return total, area, lost, met
+                        sums[0, k, m] += share * value
+                        sums[1, k, m] += share
+        for m in range(n_radius):
+            if m:
+                whole[:, m] += whole[:, m - 1]
+            sums[:, k, m] += whole[:, m]
+    return sums, met
 
 
 @njit(cache=True, nogil=True)
