@@ -86,7 +86,7 @@ def circle_sums(image, bits, bad_bits, x, y, radius):  # noqa: PLR0917
 
 
 @njit(cache=True, nogil=True)
-def _ring_sums(image, bits, bad_bits, x, y, radius):  # noqa: PLR0917
+def _ring_sums(image, bits, bad_bits, x, y, radius):  # noqa: PLR0912, PLR0917
     """Sum as `circle_sums` does, for radii in rising order.
 
     A pixel that is whole in a circle is whole in all larger ones: it is added to the smallest of
