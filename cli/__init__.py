@@ -20,7 +20,16 @@ from ..errors import (
     UsageError,
     VersionError,
 )
-from . import answering, cameras, catalogues, housekeeping, ingesting, pictures
+from . import (
+    answering,
+    cameras,
+    catalogues,
+    foreign,
+    housekeeping,
+    ingesting,
+    pictures,
+    timing,
+)
 from .session import SESSION
 
 USAGE = (ConfigError, NoWarehouseError, NotFoundError, QueryError, UsageError, VersionError)
@@ -38,7 +47,16 @@ app = App(
 )
 app.meta.suppress_keyboard_interrupt = False
 app.meta.group_parameters = Group("Options taken before and after every command", sort_key=0)
-for module in (ingesting, catalogues, answering, pictures, cameras, housekeeping):
+for module in (
+    ingesting,
+    catalogues,
+    answering,
+    pictures,
+    cameras,
+    housekeeping,
+    foreign,
+    timing,
+):
     module.register(app)
 
 

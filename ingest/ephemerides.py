@@ -9,18 +9,16 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import astropy.units as u
 import numpy as np
 import polars as pl
 from astropy import constants
-from astropy.coordinates import Angle, EarthLocation, SkyCoord
-from astropy.time import Time
-from astropy.utils import iers
+from astropy.coordinates import Angle
 
 from ..errors import AnalysisError, UsageError
 from .headers import target_key
+from .time_systems import NEEDS_PLACE, parse_system, to_bjd_tdb
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "planet_name": pl.String,
@@ -261,41 +259,20 @@ def _mid_time(
     if mid < 2_400_000:
         raise _RefusedError(f"pl_tranmid is {mid:g}; expected a full Julian date above 2400000")
     given = next((row[c] for c in SYSTEM_COLUMNS if row.get(c)), "")
-    system = re.sub(r"[^A-Z]+", "_", given.upper()).strip("_")
-    if not system:
+    if not given:
         return mid, ASSUMED, ["no time system given, taken as BJD_TDB"]
-    if system == "BJD_TDB":
-        return mid, "BJD_TDB", []
-    if system not in {"BJD_UTC", "HJD_UTC", "HJD_TDB", "JD_UTC"}:
+    system = parse_system(given)
+    if system is None:
         raise _RefusedError(
             f"time system {given!r}; expected BJD-TDB, BJD-UTC, HJD-UTC, HJD-TDB or JD-UTC, "
             "with its standard named"
         )
-    return (
-        _to_bjd_tdb(mid, system, ra_deg, dec_deg),
-        "BJD_TDB",
-        [f"mid-time converted from {given}"],
-    )
-
-
-def _to_bjd_tdb(mid: float, system: str, ra_deg: float | None, dec_deg: float | None) -> float:
-    """Convert to BJD_TDB as seen from the Earth's centre (21 ms at most from any site)."""
-    frame, standard = system.split("_")
-    centre = EarthLocation(0 * u.m, 0 * u.m, 0 * u.m)
-    # astropy's types do not know that a Time of one number has one number's attributes.
-    time: Any = Time(mid, format="jd", scale=standard.lower(), location=centre)
-    if frame == "BJD":
-        return float(time.tdb.jd)
-    if ra_deg is None or dec_deg is None:
+    if system == "BJD_TDB":
+        return mid, "BJD_TDB", []
+    if system in NEEDS_PLACE and ra_deg is None:
         raise _RefusedError(f"a mid-time in {system} needs ra and dec of the host to be converted")
-    star = SkyCoord(ra_deg, dec_deg, unit="deg")
-    with iers.conf.set_temp("auto_download", False):
-        seen = time
-        for _ in range(2 if frame == "HJD" else 0):
-            # The Earth moves by up to 50 ms of light while the light is on its way.
-            seen = time - seen.light_travel_time(star, "heliocentric")
-        bjd_tdb: Any = seen.tdb + seen.light_travel_time(star, "barycentric")
-    return float(bjd_tdb.jd)
+    converted = float(to_bjd_tdb(mid, system, ra_deg, dec_deg))
+    return converted, "BJD_TDB", [f"mid-time converted from {given}"]
 
 
 def _radius_ratio(row: Row) -> tuple[float | None, float | None, list[str]]:

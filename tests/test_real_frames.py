@@ -430,3 +430,50 @@ def test_the_colours_of_m13_show_a_giant_branch_a_horizontal_branch_and_the_gap(
     assert n_between(0.35, 0.6) < 0.3 * n_between(-0.2, 0.3)  # RR Lyrae gap
     tip = red < np.sort(red)[10]
     assert np.median(colour[tip]) > 1.3  # the brightest are the reddest
+
+
+# --- what others measured, beside ours
+
+
+def test_half_of_the_transit_times_of_wasp_4_predicts_the_other_half(real_data, tmp_path):
+    """Within the propagated errors, or else the quadratic term must be called significant."""
+    lines = (real_data / "lightcurves" / "wasp_4b_transit_times.csv").read_text().splitlines()
+    folder = tmp_path / "warehouse"
+    command(folder, "init")
+    for name, rows in (("one", lines[1::2]), ("other", lines[2::2])):
+        (tmp_path / name).write_text("\n".join([lines[0], *rows]))
+    words = ("--planet", "WASP-4 b", "--time-system", "BJD_TDB")
+    command(folder, "import", "transit-times", str(tmp_path / "one"), *words)
+    half = command(folder, "transits", "ephemeris", "WASP-4 b", "--adopt")
+    refined = half["refined"]
+    command(folder, "import", "transit-times", str(tmp_path / "other"), *words)
+    times = pl.DataFrame(command(folder, "transits", "times", "WASP-4 b"))
+    other = times.filter(pl.col("transit_name").str.starts_with("other"))
+    assert other.height == 20
+    # after adoption epochs count from the refined ephemeris, where its errors are independent
+    ahead = refined["mid_err_d"] ** 2 + (other["epoch"] * refined["period_err_d"]) ** 2
+    pull = other["o_minus_c_min"] / 1440 / (ahead + other["mid_err_d"] ** 2).sqrt()
+    chi2 = float((pull**2).sum())
+    both = command(folder, "transits", "ephemeris", "WASP-4 b")
+    assert both["refined"]["n_time"] == 41
+    assert chi2 < 37.6 or both["is_quadratic"]  # 37.6: by chance in 1 % of 20 degrees
+
+
+@pytest.mark.parametrize(
+    ("name", "n_point", "words"),
+    [
+        ("EXOTIC_sampledata_lightcurve.json", 140, ("--time-system", "BJD_TDB")),
+        ("wasp10b_lemon_golden.txt", 182, ("--time-system", "BJD_TDB", "--target", "WASP-10")),
+        ("hats-46_data_SWOPE.txt", 64, ("--time-system", "BJD_TDB", "--target", "HATS-46")),
+    ],
+)
+def test_light_curves_of_others_are_read_whole(reduced, real_data, name, n_point, words):
+    path = str(real_data / "lightcurves" / name)
+    found = reduced.command("import", "light-curve", path, *words)
+    assert (found["n_point"], found["n_left_out"]) == (n_point, 0)
+    rows = reduced.sql(
+        "select relative_flux from combined_light_curve "
+        f"where origin = 'foreign' and curve_name = '{name}'"
+    )
+    assert rows.height == n_point
+    assert rows["relative_flux"].median() == pytest.approx(1)

@@ -40,6 +40,8 @@ REPLACE_KEY: dict[str, str] = {
     "field_frame": "frame_id",
     "field_source": "field_id",
     "flag": "bit",
+    "foreign_curve": "foreign_curve_id",
+    "foreign_point": "foreign_curve_id",
     "frame": "frame_id",
     "frame_level": "frame_id",
     "frame_quality": "frame_id",
@@ -52,6 +54,8 @@ REPLACE_KEY: dict[str, str] = {
     "isochrone_fit": "isochrone_fit_id",
     "isochrone_grid": "grid_id",
     "linearity_point": "camera_id",
+    "joint_fit": "joint_fit_id",
+    "joint_transit": "joint_fit_id",
     "master": "master_id",
     "master_file": "master_id",
     "master_frame": "master_id",
@@ -62,6 +66,7 @@ REPLACE_KEY: dict[str, str] = {
     "point_spread": "frame_id",
     "product": "frame_id",
     "profile_fit": "frame_id",
+    "published_transit": "content_hash",
     "quarantine": "path",
     "reference_catalogue": "catalogue_id",
     "reference_field": "field_id",
@@ -89,6 +94,7 @@ REPLACE_KEY: dict[str, str] = {
 # Tables where the key alone would take too much away.
 REPLACE_ALSO: dict[str, tuple[str, ...]] = {
     "product": ("step",),
+    "published_transit": ("planet_key",),
     "failure": ("step", "run_id"),
     "reference_magnitude": ("band", "photometric_system"),
     "comparison_star": ("night", "band", "aperture_id"),
