@@ -93,6 +93,11 @@ SOUND: dict[str, list[dict[str, Any]]] = {
         for scope in ("night", "season")
     ],
     "frame_transparency": [{"frame_id": 1, "aperture_id": 3}],
+    "foreign_curve": [{"foreign_curve_id": 1}],
+    "foreign_point": [{"foreign_curve_id": 1, "point_number": number} for number in (1, 2)],
+    "published_transit": [{"planet_key": "x", "line_number": number} for number in (2, 3)],
+    "joint_fit": [{"joint_fit_id": 1}],
+    "joint_transit": [{"joint_fit_id": 1, "band": band} for band in ("g", None)],
     "stack": [
         {"stack_id": 1, "field_id": 9, "band": "r", "night": None, "sky": "mesh", "n_frame": 1},
         {"stack_id": 2, "field_id": 9, "band": "r", "night": NIGHT, "sky": "mesh", "n_frame": 0},
@@ -136,6 +141,8 @@ FAULTS: dict[str, list[str]] = {
         "update frame set camera_id = 77 where frame_id = 1",
         "delete from site",
     ],
+    "foreign_curve_has_points": ["delete from foreign_curve", "delete from foreign_point"],
+    "joint_transit_is_of_a_fit": ["delete from joint_fit", "delete from joint_transit"],
     "identity_has_source": [
         "update identity set source_id = 77",
         "update identity set field_id = 11",
