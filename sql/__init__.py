@@ -25,7 +25,8 @@ _ADDED_COLUMN = re.compile(
     r"^alter table (?P<table>\w+) add column (?P<name>\w+) [^;\n]*;[ ]*--[ ]*(?P<comment>[^\n]*)$",
     re.MULTILINE,
 )
-_VIEW_COLUMN = re.compile(r"^-- column (?P<name>\w+): (?P<comment>.+)$", re.MULTILINE)
+_VIEW_COLUMN = re.compile(r"^-- column (?P<name>[^:\n]+): (?P<comment>.+)$", re.MULTILINE)
+_READ = re.compile(r"\b(?:from|join) (\w+)")
 _COLUMN = re.compile(r"^    (?P<name>\w+) .*?--[ ]*(?P<comment>[^\n]*)$", re.MULTILINE)
 
 
@@ -124,39 +125,64 @@ def comments(script: Script) -> Iterator[str]:
 def view_comments(known: set[tuple[str, str]]) -> Iterator[str]:
     """Yield the comments on views and their columns.
 
-    A column has the meaning its view states in a line `-- column NAME: ...`; else that of the
-    column of the same name in a table, for a name has one meaning and one unit everywhere.
+    A column has the meaning its view states in a line `-- column NAME: ...`; else that of the same
+    name in a table or view it reads from, the first that has it; else that of any table or view.
 
     Parameters
     ----------
     known
         Pairs of table or view and column that exist.
     """
-    meaning: dict[str, str] = {}
+    of_table = _table_meanings()
+    views = scripts("views")
+    stated = {
+        name: {match["name"]: match["comment"] for match in _VIEW_COLUMN.finditer(script.text)}
+        for name, script in views.items()
+    }
+    anywhere: dict[str, str] = {}
+    for (_, column), text in of_table.items():
+        anywhere.setdefault(column, text)
+    for columns in stated.values():
+        anywhere = columns | anywhere
+
+    def meaning(view: str, column: str) -> str | None:
+        if column in stated[view]:
+            return stated[view][column]
+        for source in _READ.findall(_COMMENT.sub("", views[view].text)):
+            if source in views and source != view and (source, column) in known:
+                return meaning(source, column)
+            if (source, column) in of_table:
+                return of_table[source, column]
+        return anywhere.get(column)
+
+    for name, script in views.items():
+        yield f"comment on view {name} is {_quoted(script.about)}"
+        for view, column in sorted(known):
+            if view == name and (text := meaning(view, column)):
+                yield f"comment on column {name}.{_identifier(column)} is {_quoted(text)}"
+
+
+def _table_meanings() -> dict[tuple[str, str], str]:
+    """Comments of all columns of tables, those added later too, by table and column."""
+    found: dict[tuple[str, str], str] = {}
     for script in scripts("schema").values():
         for table in _TABLE.finditer(script.text):
             for column in _COLUMN.finditer(table["body"]):
-                meaning.setdefault(column["name"], column["comment"].strip())
+                found[table["name"], column["name"]] = column["comment"].strip()
         for column in _ADDED_COLUMN.finditer(script.text):
-            meaning.setdefault(column["name"], column["comment"].strip())
-    stated = {
-        name: {match["name"]: match["comment"] for match in _VIEW_COLUMN.finditer(script.text)}
-        for name, script in scripts("views").items()
-    }
-    for columns in stated.values():
-        meaning |= {name: text for name, text in columns.items() if name not in meaning}
-    for name, script in scripts("views").items():
-        yield f"comment on view {name} is {_quoted(script.about)}"
-        for view, column in sorted(known):
-            text = stated[name].get(column) or meaning.get(column)
-            if view == name and text:
-                yield f"comment on column {view}.{column} is {_quoted(text)}"
+            found[column["table"], column["name"]] = column["comment"].strip()
+    return found
 
 
 def objects_fingerprint() -> str:
     """Return a hash of all macros and views: when it changes they are created anew."""
     text = "\0".join(script.text for kind in ("macros", "views") for script in ordered(kind))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _identifier(name: str) -> str:
+    """Quote a name only where it must be: those of other programs have brackets and strokes."""
+    return name if name.isidentifier() else f'"{name}"'
 
 
 def _quoted(text: str) -> str:

