@@ -28,6 +28,8 @@ def register(app: App) -> None:
     group = App(name="transits", help="Transits of planets over all nights.")
     group.command(times)
     group.command(ephemeris)
+    group.command(coverage)
+    group.command(next_, name="next")
     app.command(group)
 
 
@@ -94,6 +96,124 @@ def ephemeris(planet: str, /, *, adopt: Annotated[bool, Parameter(negative=())] 
     if adopt:
         SESSION.tell("adopted as the newest version")
     SESSION.table(versions.select(VERSION_COLUMNS), title="versions before, the newest first")
+
+
+def coverage(planet: str | None = None, /) -> None:
+    """List every predicted transit that a stored night covers, and how much of it.
+
+    Parameters
+    ----------
+    planet
+        Only this planet; else all whose field was observed.
+    """
+    from ..analysis.coverage import transit_coverage
+
+    with SESSION.warehouse().reading() as con:
+        rows = transit_coverage(con, planet)
+    SESSION.rows(rows.drop("field_id"))
+
+
+def next_(
+    planet: str,
+    /,
+    *,
+    days: float = 30.0,
+    start: str | None = None,
+    min_altitude: float = 30.0,
+    twilight: float = -12.0,
+    site: str | None = None,
+    all_: Annotated[bool, Parameter(name="--all", negative=())] = False,
+) -> None:
+    """List the coming transits of a planet that can be observed from a site.
+
+    Parameters
+    ----------
+    planet
+        Name of the planet.
+    days
+        How far to look ahead.
+    start
+        Begin, UTC, as 2024-03-08 or 2024-03-08T20:00; else now.
+    min_altitude
+        Degrees the star must stand above the horizon.
+    twilight
+        Degrees of the Sun below which the sky is dark enough: -6, -12, -18.
+    site
+        Name or number of a site in table `site`; else that of the settings, or the only one.
+    all_
+        Show those by day or below the horizon, too.
+    """
+    import polars as pl
+
+    from ..analysis.observed_transits import find_planet
+    from ..analysis.orbits import Ephemeris
+    from ..analysis.visibility import Place, coming_transits
+    from .foreign import place_of
+
+    warehouse = SESSION.warehouse()
+    with warehouse.reading() as con:
+        row = find_planet(con, planet)
+        sites = con.table("site").order("site_id").pl()
+    star = place_of(warehouse, row["planet_name"], None)
+    if star is None:
+        raise UsageError(
+            f"{row['planet_name']}: its ephemeris has no position, so its altitude is not known. "
+            f"Import one with ra and dec."
+        )
+    where = _site(sites, warehouse.config.site, site)
+    rows = coming_transits(
+        Ephemeris.from_row(row),
+        *star,
+        Place(*where, min_altitude_deg=min_altitude, twilight_deg=twilight),
+        start_utc=_moment(start),
+        days=days,
+    )
+    shown = rows if all_ else rows.filter(pl.col("observable") > 0)
+    SESSION.rows(shown)
+    SESSION.say(
+        f"{rows.height} transits in {days:g} days, {shown.height} shown, seen from "
+        f"{where[0]:.3f} {where[1]:+.3f}"
+    )
+
+
+def _site(sites, configured, wanted: str | None) -> tuple[float, float, float]:
+    """Latitude, longitude and height of the site that is meant.
+
+    Raises
+    ------
+    UsageError
+        None is known, or several and none was named.
+    """
+    known = [
+        (
+            str(row["site_id"]),
+            row["site_name"],
+            row["latitude_deg"],
+            row["longitude_deg"],
+            row["elevation_m"] or 0.0,
+        )
+        for row in sites.iter_rows(named=True)
+    ]
+    if wanted is None and configured is not None:
+        return configured.latitude_deg, configured.longitude_deg, configured.elevation_m or 0.0
+    meant = [row for row in known if wanted is None or wanted in row[:2]]
+    if len({row[2:4] for row in meant}) == 1:
+        return meant[0][2:]
+    names = ", ".join(f"{row[0]} ({row[1] or f'{row[2]:.2f} {row[3]:+.2f}'})" for row in known)
+    raise UsageError(
+        f"site: {wanted or f'{len(known)} are known'}; name one with --site: {names or 'none'}, or "
+        f"set [site] in starmuster.toml."
+    )
+
+
+def _moment(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC).replace(tzinfo=None)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"--start {text}: {error}; expected as 2024-03-08T20:00, UTC.") from error
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def write_figure(figure, path: Path) -> None:
