@@ -24,6 +24,7 @@ from . import (
     answering,
     cameras,
     catalogues,
+    exporting,
     foreign,
     housekeeping,
     ingesting,
@@ -55,6 +56,7 @@ for module in (
     cameras,
     housekeeping,
     foreign,
+    exporting,
     timing,
 ):
     module.register(app)

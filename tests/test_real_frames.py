@@ -450,13 +450,15 @@ def test_half_of_the_transit_times_of_wasp_4_predicts_the_other_half(real_data, 
     times = pl.DataFrame(command(folder, "transits", "times", "WASP-4 b"))
     other = times.filter(pl.col("transit_name").str.starts_with("other"))
     assert other.height == 20
-    # after adoption epochs count from the refined ephemeris, where its errors are independent
-    ahead = refined["mid_err_d"] ** 2 + (other["epoch"] * refined["period_err_d"]) ** 2
-    pull = other["o_minus_c_min"] / 1440 / (ahead + other["mid_err_d"] ** 2).sqrt()
-    chi2 = float((pull**2).sum())
     both = command(folder, "transits", "ephemeris", "WASP-4 b")
     assert both["refined"]["n_time"] == 41
-    assert chi2 < 37.6 or both["is_quadratic"]  # 37.6: by chance in 1 % of 20 degrees
+    # after adoption epochs count from the refined ephemeris, where its errors are independent;
+    # the published errors are too small for their own line (chi-square 52 of 39)
+    ahead = refined["mid_err_d"] ** 2 + (other["epoch"] * refined["period_err_d"]) ** 2
+    measured = (both["refined"]["error_scale"] * other["mid_err_d"]) ** 2
+    pull = other["o_minus_c_min"] / 1440 / (ahead + measured).sqrt()
+    # 37.6: by chance in 1 % of 20 degrees
+    assert float((pull**2).sum()) < 37.6 or both["is_quadratic"]
 
 
 @pytest.mark.parametrize(
