@@ -1,10 +1,11 @@
 """The SQL of starmuster: one object per file, and the loader that reads them.
 
-`schema/` numbered tables, never edited after release; `macros/` and `views/` refreshed whenever
-their text changes; `queries/` shipped questions with `$parameters`; `checks/` queries that must
-return no rows; `plans/` and `steps/` what `ingest --dry-run` and steps ask, with rows they bring.
-A trailing comment on a column of a table is its `comment on column`, also behind
-`alter table NAME add column NAME TYPE;`, by which a later schema file extends an earlier table.
+`schema/` numbered tables, never edited after release; `macros/`, `views/` and `functions/` (views
+that take arguments) refreshed whenever their text changes; `queries/` shipped questions with
+`$parameters`; `checks/` queries that must return no rows; `plans/` and `steps/` what
+`ingest --dry-run` and steps ask, with rows they bring. A trailing comment on a column of a table is
+its `comment on column`, also behind `alter table NAME add column NAME TYPE;`, by which a later
+schema file extends an earlier table.
 """
 
 import hashlib
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+
+OBJECT_KINDS = ("macros", "views", "functions")  # in the order in which they are created
 
 _REQUIRES = re.compile(r"^-- requires:\s*(\w+)\s*$", re.MULTILINE)
 _COMMENT = re.compile(r"--[^\n]*")
@@ -175,8 +178,8 @@ def _table_meanings() -> dict[tuple[str, str], str]:
 
 
 def objects_fingerprint() -> str:
-    """Return a hash of all macros and views: when it changes they are created anew."""
-    text = "\0".join(script.text for kind in ("macros", "views") for script in ordered(kind))
+    """Return a hash of all macros, views and functions: when it changes they are created anew."""
+    text = "\0".join(script.text for kind in OBJECT_KINDS for script in ordered(kind))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

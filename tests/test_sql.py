@@ -9,8 +9,8 @@ from astropy import units
 from starmuster import sql
 from starmuster.warehouse.store import Warehouse
 
-KINDS = ("schema", "macros", "views", "queries", "checks")
-OBJECT = {"macros": "macro", "views": "view"}
+KINDS = ("schema", "macros", "views", "functions", "queries", "checks")
+OBJECT = {"macros": "macro", "views": "view", "functions": "macro"}
 # Suffix of a column name -> its unit, as the style guide has it.
 UNITS = {
     "_e_per_adu": "electron/adu",
@@ -103,12 +103,12 @@ def test_every_table_and_view_says_what_a_row_is(empty_warehouse):
     assert [name for name, comment in found.items() if "One row" not in (comment or "")] == []
 
 
-@pytest.mark.parametrize("kind", ["macros", "views", "queries", "checks"])
+@pytest.mark.parametrize("kind", ["macros", "views", "functions", "queries", "checks"])
 def test_every_file_begins_with_its_meaning(kind):
     assert [name for name, script in sql.scripts(kind).items() if not script.about] == []
 
 
-@pytest.mark.parametrize("kind", ["macros", "views"])
+@pytest.mark.parametrize("kind", ["macros", "views", "functions"])
 def test_a_file_defines_the_object_it_is_named_after_and_no_other(kind):
     for name, script in sql.scripts(kind).items():
         pattern = rf"^create or replace {OBJECT[kind]} (\w+)"

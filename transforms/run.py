@@ -44,6 +44,7 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
     from .steps.ramps import measure_ramps
     from .steps.references import make_references
     from .steps.solving import solve_fields
+    from .steps.transparency import measure_transparency
 
     place_observers(run)
     measure_levels(run)
@@ -56,6 +57,7 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
     lights = measure_lights(run, jobs=jobs, progress=progress, say=say)
     match_catalogues(run, say=say)
     measure_star_scatter(run, say=say)
+    measure_transparency(run)
     return done | {
         "frames_measured": lights.n_measured,
         "frames_not_measured": lights.n_failed + n_unreferenced,

@@ -149,7 +149,7 @@ def _refresh_objects(con: duckdb.DuckDBPyConnection) -> None:
     stale = con.sql("from duckdb_views()").filter("not internal").project("view_name").fetchall()
     for (name,) in stale:
         con.execute(f'drop view if exists "{name}"')
-    for kind in ("macros", "views"):
+    for kind in sql.OBJECT_KINDS:
         for script in sql.ordered(kind):
             con.execute(script.text)
     known = {

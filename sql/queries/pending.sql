@@ -47,4 +47,9 @@ union all
 select
     'star scatter' as step,
     count(*) as n_frames
-from pending_star_scatter;
+from pending_star_scatter
+union all
+select
+    'transparency' as step,
+    coalesce(sum(len(frame_ids)), 0)::bigint as n_frames
+from pending_transparency;

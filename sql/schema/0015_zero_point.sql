@@ -28,8 +28,8 @@ create table photometric_solution (
     band varchar not null,              -- band of the frames
     aperture_id smallint not null,      -- table aperture
     scope varchar not null,             -- night or season
-    first_night date not null,          -- first night of the frames
-    last_night date not null,           -- last night of the frames
+    first_night date not null,          -- the night, or the first day of the season, a quarter of a year
+    last_night date not null,           -- the night, or the newest night of the season
     catalogue_name varchar not null,    -- table reference_catalogue
     photometric_system varchar not null, -- of the catalogue's magnitudes
     colour varchar,                     -- colour of the colour term; null: no colour term
