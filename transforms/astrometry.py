@@ -226,6 +226,15 @@ def tangent_plane(ra, dec, ra0, dec0):
     return np.degrees(xi), np.degrees(eta / cosine)
 
 
+def sky_of_plane(xi: float, eta: float, ra0: float, dec0: float) -> tuple[float, float]:
+    """Undo the gnomonic projection, degrees."""
+    xi, eta, dec0 = np.radians(xi), np.radians(eta), np.radians(dec0)
+    below = np.cos(dec0) - eta * np.sin(dec0)
+    ra = ra0 + np.degrees(np.arctan2(xi, below))
+    dec = np.arctan2(np.sin(dec0) + eta * np.cos(dec0), np.hypot(xi, below))
+    return float(ra % 360), float(np.degrees(dec))
+
+
 def scale_arcsec(wcs: WCS) -> float:
     """Measure the mean scale at the reference point, arcsec per pixel."""
     matrix = wcs.pixel_scale_matrix

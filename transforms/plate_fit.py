@@ -11,6 +11,7 @@ from .astrometry import (
     fitted_wcs,
     pixel_positions,
     separation_deg,
+    sky_of_plane,
     sky_positions,
     tangent_plane,
 )
@@ -137,17 +138,8 @@ def _fit(places: Array, n_x_pix: int, n_y_pix: int, order: int) -> WCS:
     for _ in range(N_CENTRE):
         plane = np.column_stack(tangent_plane(ra, dec, *centre))
         offset = np.linalg.lstsq(powers, plane, rcond=None)[0][exponents.index((0, 0))]
-        centre = _sky_of_plane(float(offset[0]), float(offset[1]), *centre)
+        centre = sky_of_plane(float(offset[0]), float(offset[1]), *centre)
     return fitted_wcs((x, y), (ra, dec), n_x_pix, n_y_pix, centre_deg=centre, sip_order=order)
-
-
-def _sky_of_plane(xi: float, eta: float, ra0: float, dec0: float) -> tuple[float, float]:
-    """Undo the gnomonic projection, degrees."""
-    xi, eta, dec0 = np.radians(xi), np.radians(eta), np.radians(dec0)
-    below = np.cos(dec0) - eta * np.sin(dec0)
-    ra = ra0 + np.degrees(np.arctan2(xi, below))
-    dec = np.arctan2(np.sin(dec0) + eta * np.cos(dec0), np.hypot(xi, below))
-    return float(ra % 360), float(np.degrees(dec))
 
 
 def _distances(wcs: WCS, places: Array) -> Array:
