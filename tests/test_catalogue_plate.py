@@ -64,10 +64,10 @@ def seen_stars(rng, wcs, catalogue, *, n_x=N_X, n_y=N_Y, n_false=10, lost=0.15, 
     return pl.DataFrame(both, schema=["x_pix", "y_pix", "flux_adu"])
 
 
-def largest_error_pix(found: WCS, truth: WCS, n_x=N_X, n_y=N_Y):
+def errors_pix(found: WCS, truth: WCS, n_x=N_X, n_y=N_Y):
     x, y = (g.ravel() for g in np.meshgrid(np.linspace(0, n_x, 15), np.linspace(0, n_y, 11)))
     there = pixel_positions(found, *sky_positions(truth, x, y))
-    return np.hypot(there[0] - x, there[1] - y).max()
+    return np.hypot(there[0] - x, there[1] - y)
 
 
 @pytest.mark.parametrize(("seed", "angle", "mirrored"), [(1, 163, False), (2, 5, True)])
@@ -78,10 +78,64 @@ def test_a_field_of_the_telescope_is_solved_to_a_tenth_of_a_pixel(seed, angle, m
     solution = solve_with_catalogue(
         stars, catalogue, N_X, N_Y, hints=Hints(SCALE * 1.01, 0.1, *POINTING)
     )
-    assert largest_error_pix(solution.wcs, wcs) < 0.1
+    error_pix = errors_pix(solution.wcs, wcs)
+    assert np.sqrt(np.mean(error_pix**2)) < 0.05
+    assert error_pix.max() < 0.2  # in the corners, where few stars hold the cubic
     n_real = stars.height - 10
     assert solution.n_star > 0.97 * n_real
     assert solution.rms_arcsec == pytest.approx(np.sqrt(2) * 0.1 * SCALE, rel=0.1)
     assert orientation(solution.wcs, N_X, N_Y).is_mirrored == orientation(wcs, N_X, N_Y).is_mirrored
     assert solution.residuals is not None
     assert solution.residuals.filter("is_used").height == solution.n_star
+
+
+def test_a_pointing_that_is_half_a_field_off_is_found_around_it():
+    rng = np.random.default_rng(5)
+    wcs, catalogue = true_wcs(n_x=1200, n_y=800, scale=1.0, off_arcmin=(11, 8)), sky(rng, 4000)
+    stars = seen_stars(rng, wcs, catalogue, n_x=1200, n_y=800)
+    hints = Hints(1.03, 0.1, *POINTING)
+    solution = solve_with_catalogue(stars, catalogue, 1200, 800, hints=hints)
+    assert errors_pix(solution.wcs, wcs, 1200, 800).max() < 0.3
+
+
+def test_without_a_scale_the_field_is_found_too():
+    rng = np.random.default_rng(6)
+    wcs, catalogue = true_wcs(), sky(rng, 2500)
+    solution = solve_with_catalogue(
+        seen_stars(rng, wcs, catalogue), catalogue, N_X, N_Y, hints=Hints(None, 0.1, *POINTING)
+    )
+    assert errors_pix(solution.wcs, wcs).max() < 0.2
+
+
+def test_another_piece_of_sky_is_refused_with_the_numbers():
+    rng = np.random.default_rng(7)
+    stars = seen_stars(rng, true_wcs(), sky(rng, 2500))
+    with pytest.raises(RegistrationError, match="compared in vain at 1 places"):
+        solve_with_catalogue(
+            stars, sky(rng, 700, 0.5), N_X, N_Y, hints=Hints(SCALE, 0.1, *POINTING)
+        )
+
+
+@pytest.mark.parametrize(
+    ("hints", "n_star", "message"),
+    [
+        (Hints(SCALE), 2500, "pointing is not known"),
+        (Hints(SCALE, 0.1, *POINTING), 5, "at least 8"),
+    ],
+)
+def test_what_is_missing_is_told(hints, n_star, message):
+    rng = np.random.default_rng(8)
+    stars = seen_stars(rng, true_wcs(), sky(rng, 600))
+    with pytest.raises(RegistrationError, match=message):
+        solve_with_catalogue(stars, sky(rng, n_star), N_X, N_Y, hints=hints)
+
+
+def test_a_header_that_is_mirrored_or_a_degree_off_does_not_mislead():
+    rng = np.random.default_rng(9)
+    wcs, catalogue = true_wcs(), sky(rng, 2500)
+    stars = seen_stars(rng, wcs, catalogue)
+    for header in (true_wcs(mirrored=True), true_wcs(off_arcmin=(60, 5)), true_wcs(scale=0.5)):
+        solution = solve_with_catalogue(
+            stars, catalogue, N_X, N_Y, hints=Hints(SCALE, 0.1, *POINTING), header=header
+        )
+        assert errors_pix(solution.wcs, wcs).max() < 0.2

@@ -188,7 +188,7 @@ FAULTS: dict[str, list[str]] = {
         "delete from stack where stack_id = 1",
         "update stack set n_frame = 2 where stack_id = 1",
     ],
-    "wcs_residual_has_solution": ["delete from wcs"],
+    "wcs_residual_has_solution": ["update wcs_residual set frame_id = 77"],
     "source_has_field": [
         "delete from field where field_id = 9",
         "update source set first_frame_id = 7",

@@ -12,7 +12,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import ArrayLike
 
 from ..errors import RegistrationError
-from .registration import Registration, invert_registration
+from .registration import Registration, apply_registration, invert_registration
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def wcs_row(
     n_star: int | None = None,
     rms_arcsec: float | None = None,
 ) -> pl.DataFrame:
-    """Give the row of table `wcs`, frame_id apart; method is header, solve-field or field."""
+    """Give the row of table `wcs`, frame_id apart; for `method` see there."""
     seen = orientation(wcs, n_x_pix, n_y_pix)
     return pl.DataFrame(
         {
@@ -164,6 +164,26 @@ def carried_wcs(
         centre_deg=(float(ra[-1]), float(dec[-1])),
         sip_order=sip_order,
     )
+
+
+def transferred_wcs(
+    frame_wcs: WCS, registration: Registration, n_x_pix: int, n_y_pix: int, *, sip_order: int = 3
+) -> WCS:
+    """Carry the WCS of a frame back to the field it lies on, whose reference frame has n_x by n_y.
+
+    Raises
+    ------
+    RegistrationError
+        If the field's centre has no place in the frame's WCS.
+    """
+    x0, y0 = (n_x_pix - 1) / 2, (n_y_pix - 1) / 2
+    x, y = np.meshgrid(np.linspace(0, n_x_pix - 1, 12), np.linspace(0, n_y_pix - 1, 12))
+    x, y = np.append(x.ravel(), x0), np.append(y.ravel(), y0)
+    ra, dec = sky_positions(frame_wcs, *apply_registration(registration, x, y))
+    if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
+        raise RegistrationError("the field has no place in the frame's WCS.")
+    centre = float(ra[-1]), float(dec[-1])
+    return fitted_wcs((x, y), (ra, dec), n_x_pix, n_y_pix, centre_deg=centre, sip_order=sip_order)
 
 
 def fitted_wcs(

@@ -1,5 +1,6 @@
 """Plate solution from a list of stars whose places are known: no program, no index files."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -51,6 +52,7 @@ def solve_with_catalogue(
     *,
     hints: Hints,
     header: WCS | None = None,
+    timeout_s: float = 60.0,
 ) -> Solution:
     """Solve a frame by comparing its stars with those of a catalogue around its pointing.
 
@@ -68,6 +70,8 @@ def solve_with_catalogue(
         Pointing, which must be given, and scale; without a scale a factor of ten is searched.
     header
         A WCS that may be right, to begin with.
+    timeout_s
+        No further place is looked at after this.
 
     Raises
     ------
@@ -82,7 +86,8 @@ def solve_with_catalogue(
             f"seen; at least {MIN_PAIR} of each needed."
         )
     frame = _frame(n_x_pix, n_y_pix, hints.scale_arcsec_per_pix)
-    start = _start(stars, catalogue, frame, hints.pointing_deg, header)
+    deadline_s = time.monotonic() + timeout_s
+    start = _start(stars, catalogue, frame, hints.pointing_deg, header, deadline_s)
     plate, pixels, sky_deg = _grown(start, stars, catalogue, frame)
     residuals = plate_residuals(plate.wcs, pixels, sky_deg, plate.used)
     return Solution(plate.wcs, plate.n_star, plate.rms_arcsec, residuals)
@@ -101,6 +106,7 @@ def _start(
     frame: _Frame,
     pointing_deg: tuple[float, float],
     header: WCS | None,
+    deadline_s: float,
 ) -> WCS:
     """Find the frame among the stars of the catalogue; a rough WCS."""
     seen = stars.with_columns(pl.col("x_pix", "y_pix") / frame.unit_pix)
@@ -114,8 +120,12 @@ def _start(
         except RegistrationError as error:
             reasons.append(str(error))
             guess = None
+            if time.monotonic() > deadline_s:
+                break
             continue
         return _wcs_of(match.registration, frame, centre_deg)
+    if not reasons:
+        raise RegistrationError("catalogue: too few of its stars around the pointing.")
     raise RegistrationError(
         f"catalogue: compared in vain at {len(reasons)} places around the pointing. "
         f"There: {reasons[0]}"

@@ -204,6 +204,23 @@ def registration_row(
     )
 
 
+def registration_residuals(registration: Registration, matched: pl.DataFrame) -> pl.DataFrame:
+    """Say how far matched stars are from where a registration puts them: rows of `wcs_residual`.
+
+    Parameters
+    ----------
+    matched
+        x_pix, y_pix on the field, x_seen_pix, y_seen_pix on the frame.
+    """
+    x, y = apply_registration(registration, matched["x_pix"], matched["y_pix"])
+    rows = matched.select(x_pix="x_seen_pix", y_pix="y_seen_pix").with_columns(
+        dx_pix=pl.col("x_pix") - pl.Series(x), dy_pix=pl.col("y_pix") - pl.Series(y)
+    )
+    return rows.with_columns(is_used=pl.lit(value=True)).unique(
+        ["x_pix", "y_pix"], keep="first", maintain_order=True
+    )
+
+
 def _exponents(degree: int) -> list[tuple[int, int]]:
     return [(total - j, j) for total in range(degree + 1) for j in range(total + 1)]
 

@@ -55,6 +55,7 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
     n_unreferenced = make_references(run, jobs=jobs, say=say)
     solve_fields(run, jobs=jobs, say=say)
     lights = measure_lights(run, jobs=jobs, progress=progress, say=say)
+    solve_fields(run, jobs=jobs, say=say)  # a frame that was laid on its field may be on the sky
     match_catalogues(run, say=say)
     measure_star_scatter(run, say=say)
     measure_transparency(run)

@@ -34,6 +34,7 @@ MEASURED_TABLES = (
     "point_spread",
     "profile_fit",
     "registration",
+    "wcs_residual",
 )
 
 

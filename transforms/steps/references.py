@@ -9,7 +9,7 @@ from ...errors import RegistrationError, StarmusterError
 from ...warehouse.runs import Run
 from ..pool import run_tasks
 from .lights import failed_products, light_tasks
-from .worker import Inspection, LightTask, frame_wcs, inspect_light
+from .worker import Inspection, LightTask, inspect_light, judged_header
 
 SHARE_OF_BEST = 0.5  # a frame with a WCS is taken before one with twice its stars
 
@@ -83,7 +83,7 @@ def _best(
     found: list[tuple[LightTask, Inspection]],
 ) -> tuple[LightTask, Inspection]:
     """Take the frame with most stars; one with a trustworthy WCS before others."""
-    wcs = {task.frame_id: frame_wcs(task) for task, _ in found}
+    wcs = {task.frame_id: judged_header(task).wcs for task, _ in found}
     most = max(inspection.stars.height for _, inspection in found)
 
     def worth(pair: tuple[LightTask, Inspection]) -> tuple[bool, int]:

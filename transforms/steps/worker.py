@@ -22,13 +22,15 @@ from ..astrometry import (
 from ..detection import detect, frame_quality, whole_stars
 from ..extrapolation import is_extrapolated
 from ..flags import Flag
-from ..header_wcs import trusted_wcs
+from ..header_wcs import Verdict, trusted_wcs
 from ..photometry import Photometry, forced_photometry
+from ..plate import compared
 from ..registration import (
     Registration,
     apply_registration,
     identity_registration,
     registration_from_map,
+    registration_residuals,
     registration_row,
 )
 from ..starmatch import match_stars
@@ -78,9 +80,9 @@ def measure_light(task: LightTask) -> Path:
     if (part / "manifest.json").is_file():
         return part
     seen = _see(task)
-    header_wcs = frame_wcs(task)
+    header = judged_header(task)
     field_stars = read_field_stars(task.field.stars)
-    registration, method, matched = _register(task, task.field, field_stars, seen.stars, header_wcs)
+    registration, method, matched = _register(task, task.field, field_stars, seen.stars, header.wcs)
     field_stars = _with_flags(field_stars, registration, matched)
     photometry = _photometry(task, task.field, field_stars, registration, seen)
     if photometry.measurement.is_empty():
@@ -103,7 +105,9 @@ def measure_light(task: LightTask) -> Path:
     }
     if task.defects is not None:
         tables["defect_use"] = pl.DataFrame({"master_id": [task.defects.master_id]})
-    on_sky = _sky_solution(task, task.field, registration, header_wcs)
+    if matched is not None:
+        tables["wcs_residual"] = registration_residuals(registration, matched)
+    on_sky = _sky_solution(task, task.field, registration, header)
     if on_sky is not None:
         tables["wcs"] = on_sky
     rows = {
@@ -113,8 +117,8 @@ def measure_light(task: LightTask) -> Path:
     return packages.write(task.parts, task.key, rows, step="photometry")
 
 
-def frame_wcs(task: LightTask) -> WCS | None:
-    """Return the WCS of a frame's header if it can be trusted."""
+def judged_header(task: LightTask) -> Verdict:
+    """Judge the WCS of a frame's header."""
     pointing = None if task.ra_deg is None or task.dec_deg is None else (task.ra_deg, task.dec_deg)
     return trusted_wcs(
         json.loads(task.header),
@@ -122,7 +126,7 @@ def frame_wcs(task: LightTask) -> WCS | None:
         task.shape[0],
         scale_hint_arcsec_per_pix=task.scale_arcsec_per_pix,
         pointing_deg=pointing,
-    ).wcs
+    )
 
 
 @lru_cache(maxsize=4)
@@ -194,7 +198,8 @@ def _register(
 
     Returns
     -------
-    The polynomial, how it was found, and the stars of the field it rests on; None: on no stars.
+    The polynomial, how it was found, and the stars of the field it rests on with where they were
+    seen; None: on no stars.
     """
     if task.frame_id == field.reference_frame_id:
         return identity_registration(), "reference", None
@@ -209,7 +214,10 @@ def _register(
             return guess, "wcs", None
         raise RegistrationError(f"{task.path}: {error}") from error
     method = "stars" if guess is None else "wcs and stars"
-    return match.registration, method, brightest[match.field_index]
+    matched = brightest[match.field_index].with_columns(
+        stars[match.frame_index].select(x_seen_pix="x_pix", y_seen_pix="y_pix")
+    )
+    return match.registration, method, matched
 
 
 def _with_flags(
@@ -304,21 +312,20 @@ def _radii(apertures, *, fwhm_pix: float, scale_arcsec_per_pix: float | None) ->
 
 
 def _sky_solution(
-    task: LightTask,
-    field: FieldFile,
-    registration: Registration,
-    header_wcs: WCS | None,
+    task: LightTask, field: FieldFile, registration: Registration, header: Verdict
 ) -> pl.DataFrame | None:
     """Return the row of table wcs: carried over from the field by stars, else of the header."""
-    if field.cards is None or task.frame_id == field.reference_frame_id:
-        return None  # the reference frame's is stored with the field
-    n_y_pix, n_x_pix = task.shape
-    if registration.n_star == 0:
-        return (
-            None if header_wcs is None else wcs_row(header_wcs, n_x_pix, n_y_pix, method="header")
-        )
+    if task.frame_id == field.reference_frame_id:
+        return None  # the reference frame's is that of the field
+    shape = task.shape[1], task.shape[0]
+    if registration.n_star == 0 or field.cards is None:
+        if header.wcs is None:
+            return None
+        row = wcs_row(header.wcs, *shape, method="header")
+        return row.with_columns(verdict=pl.lit("header not confirmed by stars"))
     try:
-        carried = carried_wcs(wcs_from_cards(field.cards), registration, n_x_pix, n_y_pix)
+        carried = carried_wcs(wcs_from_cards(field.cards), registration, *shape)
     except RegistrationError:
         return None  # measured all the same: its stars are known by the registration
-    return wcs_row(carried, n_x_pix, n_y_pix, method="field", n_star=registration.n_star)
+    row = wcs_row(carried, *shape, method="field", n_star=registration.n_star)
+    return row.with_columns(verdict=pl.lit(compared(header, carried, *shape)))
