@@ -78,8 +78,6 @@ def solve_with_catalogue(
     RegistrationError
         No pointing, too few stars, or no match that is more than chance.
     """
-    if hints.pointing_deg is None:
-        raise RegistrationError("catalogue: the pointing is not known, so no stars can be chosen.")
     if min(stars.height, catalogue.height) < MIN_PAIR:
         raise RegistrationError(
             f"catalogue: {catalogue.height} of its stars around the pointing, {stars.height} stars "
@@ -87,7 +85,7 @@ def solve_with_catalogue(
         )
     frame = _frame(n_x_pix, n_y_pix, hints.scale_arcsec_per_pix)
     deadline_s = time.monotonic() + timeout_s
-    start = _start(stars, catalogue, frame, hints.pointing_deg, header, deadline_s)
+    start = _start(stars, catalogue, frame, hints, header=header, deadline_s=deadline_s)
     plate, pixels, sky_deg = _grown(start, stars, catalogue, frame)
     residuals = plate_residuals(plate.wcs, pixels, sky_deg, plate.used)
     return Solution(plate.wcs, plate.n_star, plate.rms_arcsec, residuals)
@@ -104,11 +102,15 @@ def _start(
     stars: pl.DataFrame,
     catalogue: pl.DataFrame,
     frame: _Frame,
-    pointing_deg: tuple[float, float],
+    hints: Hints,
+    *,
     header: WCS | None,
     deadline_s: float,
 ) -> WCS:
     """Find the frame among the stars of the catalogue; a rough WCS."""
+    pointing_deg = hints.pointing_deg
+    if pointing_deg is None:
+        raise RegistrationError("catalogue: the pointing is not known, so no stars can be chosen.")
     seen = stars.with_columns(pl.col("x_pix", "y_pix") / frame.unit_pix)
     guess = None if header is None else _guess(header, frame, pointing_deg)
     reasons: list[str] = []

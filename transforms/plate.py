@@ -29,6 +29,8 @@ class PlateTask:
         Its cards as JSON.
     timeout_s
         Time limit of the solver; None: it is not to be asked.
+    index_folder
+        Folder of its index files; None: where it would look for them.
     catalogue, catalogue_name
         ra_deg, dec_deg, rank_mag of stars around its pointing at its epoch; None: none at hand.
     """
@@ -43,6 +45,7 @@ class PlateTask:
     ra_deg: float | None
     dec_deg: float | None
     timeout_s: float | None
+    index_folder: str | None = None
     catalogue: pl.DataFrame | None = None
     catalogue_name: str | None = None
 
@@ -134,6 +137,7 @@ def _by_solver(task: PlateTask, header: WCS | None) -> Solution:
         *task.shape,
         hints=hints_of(task, header),
         timeout_s=task.timeout_s,
+        index_folder=task.index_folder,
     )
 
 

@@ -102,6 +102,7 @@ class Registration(_Section):
     min_star: int = Field(default=6, ge=3)
     solve: bool = True
     solve_timeout_s: float = Field(default=60.0, gt=0)
+    index_folder: str | None = None
 
 
 class Photometry(_Section):
@@ -226,6 +227,10 @@ TEMPLATE = """\
 # overscan = true              # BIASSEC taken off, TRIMSEC cut out, where the header has them
 # hot_sigma = 10.0             # hot: above its surroundings, in noises of one dark
 # cosmic_rays = false          # mask cosmic rays (slow)
+
+# [registration]
+# solve_timeout_s = 60         # of the plate solver, for one frame
+# index_folder = "~/astrometry"  # its index files; else where the solver looks for them
 
 # [photometry]
 # apertures_arcsec = [4, 6, 8, 10]

@@ -78,6 +78,7 @@ def plate_task(
         ra_deg=row["ra_deg"],
         dec_deg=row["dec_deg"],
         timeout_s=settings.solve_timeout_s if settings.solve else None,
+        index_folder=settings.index_folder,
     )
     return _with_catalogue(con, task, row)
 

@@ -14,7 +14,11 @@ from ..index_files import index_paths, solver_program
 # Raise it when the numbers a recipe gives change: everything made with it becomes pending.
 PHOTOMETRY_VERSION = 3
 SOLVING_VERSION = 1
-SOLVING = {"solve", "solve_timeout_s"}  # settings of the plate solution: no pixel depends on them
+SOLVING = {
+    "solve",
+    "solve_timeout_s",
+    "index_folder",
+}  # settings of the plate solution: no pixel depends on them
 
 
 def mirror_settings(run: Run) -> bool:
@@ -86,11 +90,12 @@ def photometry_recipe(config: Config) -> str:
 
 def solving_recipe(config: Config) -> str:
     """Return the fingerprint of all that a plate solution is tried with, catalogues apart."""
+    folder = config.registration.index_folder
     parts = [
         SOLVING_VERSION,
         config.registration.model_dump(include=SOLVING),
         solver_program() is not None,
-        sorted((path.name, path.stat().st_size) for path in index_paths()),
+        sorted((path.name, path.stat().st_size) for path in index_paths(folder)),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 

@@ -1,0 +1,242 @@
+"""Fields that come to the sky late, by what is at hand, and solvers that misbehave."""
+
+import io
+import json
+import os
+import shutil
+import stat
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from astropy.io import fits
+
+from starmuster.cli import main
+from starmuster.ingest.synthetic import NightPlan, Truth, write_night
+from starmuster.transforms.astrometry import separation_deg, sky_positions, wcs_from_cards
+from starmuster.warehouse.store import FILE_NAME, Warehouse
+
+PLAN = NightPlan(
+    seed=5,
+    n_x_pix=300,
+    n_y_pix=220,
+    n_light=3,
+    cadence_s=3600.0,
+    n_bias=0,
+    n_dark=0,
+    n_flat=0,
+    n_star=60,
+    n_comparison=12,
+    target_flux_e_per_s=6000.0,
+    flip_frame=2,
+    has_wcs=False,
+)
+SOLVERS = {
+    "none": None,
+    "hangs": "sleep 600",
+    "is killed": "kill -9 $$",
+    "breaks": "echo 'engine: segmentation fault'; exit 139",
+    "finds nothing": "echo 'Field 1 did not solve (index index-1.fits)'",
+}
+
+
+def asked(folder: Path, *words: object) -> tuple[int, str]:
+    """Run a command on a warehouse; return the exit status and what it printed."""
+    out = io.StringIO()
+    with redirect_stdout(out), redirect_stderr(out):
+        code = main(["--warehouse", str(folder), *map(str, words)])
+    return code, out.getvalue()
+
+
+def pretend_solver(folder: Path, script: str | None) -> str:
+    """Make a folder for the path in which solve-field is a script, or not there at all."""
+    place = folder / f"bin-{len(list(folder.iterdir()))}"
+    place.mkdir()
+    for name in ("sh", "sleep", "kill", "echo"):
+        if (found := shutil.which(name)) is not None:
+            (place / name).symlink_to(found)
+    if script is not None:
+        program = place / "solve-field"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return str(place)
+
+
+def index_file(folder: Path, low_arcmin: float, high_arcmin: float) -> Path:
+    """Write what starmuster reads of an index file: the scales in its header."""
+    header = fits.Header()
+    header["SCALE_L"], header["SCALE_U"] = np.radians([low_arcmin / 60, high_arcmin / 60])
+    path = folder / "index-1.fits"
+    fits.PrimaryHDU(np.zeros(3000, np.uint8), header).writeto(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
+    folder = tmp_path_factory.mktemp("solving")
+    return folder, write_night(folder / "frames", PLAN)
+
+
+@pytest.fixture(scope="module")
+def unsolved(night: tuple[Path, Truth]) -> Path:
+    """A warehouse with a measured night that no solver was there for."""
+    folder = night[0] / "warehouse"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", pretend_solver(night[0], None))
+        asked(folder, "init", folder)
+        index = night[0] / "index"
+        index.mkdir()
+        index_file(index, 0.5, 9.0)
+        settings = f'[registration]\nsolve_timeout_s = 1.0\nindex_folder = "{index}"\n'
+        (folder / FILE_NAME).write_text(settings)
+        code, told = asked(folder, "ingest", night[0] / "frames", "--jobs", 1)
+    assert code == 0, told
+    assert "not on the sky" in told
+    return folder
+
+
+@pytest.fixture
+def copied(unsolved: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(unsolved, tmp_path / "warehouse"))
+
+
+def rows(folder: Path, table: str) -> pl.DataFrame:
+    with Warehouse(folder).reading() as con:
+        return con.table(table).order("all").pl()
+
+
+def catalogue(truth: Truth, path: Path, *, off_deg: float = 0.0) -> Path:
+    """Write the stars of a night as the catalogue of somebody else."""
+    star = truth.star.select(
+        pl.col("ra_deg").alias("ra"),
+        (pl.col("dec_deg") + off_deg).alias("dec"),
+        (20 - 2.5 * pl.col("flux_e_per_s").log10()).alias("phot_g_mean_mag"),
+    )
+    star.write_csv(path)
+    return path
+
+
+def test_an_unsolved_night_is_measured_in_its_own_pixels(unsolved):
+    assert rows(unsolved, "registration").height == PLAN.n_light
+    assert rows(unsolved, "wcs").is_empty()
+    assert rows(unsolved, "source")["ra_deg"].null_count() == rows(unsolved, "source").height
+    assert rows(unsolved, "failure").is_empty()
+
+
+def test_a_catalogue_that_comes_later_puts_the_field_on_the_sky(night, copied, tmp_path):
+    before = rows(copied, "measurement"), rows(copied, "aperture_flux")
+    code, told = asked(
+        copied,
+        "import",
+        "catalogue",
+        catalogue(night[1], tmp_path / "gaia.csv"),
+        "--as",
+        "gaia-dr3",
+    )
+    assert code == 0, told
+    code, told = asked(copied, "run", "--jobs", 1)
+    assert code == 0, told
+    solved = rows(copied, "wcs").sort("frame_id")
+    assert sorted(solved["method"]) == ["catalogue", "field", "field"]
+    assert rows(copied, "measurement").equals(before[0])
+    assert rows(copied, "aperture_flux").equals(before[1])
+    source = rows(copied, "source")
+    off_arcsec = 3600 * separation_deg(
+        source["ra_deg"].to_numpy()[:, None],
+        source["dec_deg"].to_numpy()[:, None],
+        night[1].star["ra_deg"].to_numpy(),
+        night[1].star["dec_deg"].to_numpy(),
+    ).min(axis=1)
+    assert np.median(off_arcsec) < 0.3 * PLAN.scale_arcsec_per_pix
+    assert rows(copied, "field")["is_on_sky"].all()
+
+
+def test_every_frame_lies_where_it_truly_is_also_after_the_meridian_flip(night, copied, tmp_path):
+    asked(
+        copied,
+        "import",
+        "catalogue",
+        catalogue(night[1], tmp_path / "gaia.csv"),
+        "--as",
+        "gaia-dr3",
+    )
+    asked(copied, "run", "--jobs", 1)
+    with Warehouse(copied).reading() as con:
+        solved = con.sql("from wcs join frame using (frame_id)").order("mid_utc").pl().to_dicts()
+    assert len(solved) == PLAN.n_light
+    for i, row in enumerate(solved):
+        ra, dec = sky_positions(wcs_from_cards(row["cards"]), *night[1].positions_pix(i))
+        star = night[1].star
+        off_arcsec = 3600 * separation_deg(ra, dec, star["ra_deg"], star["dec_deg"])
+        assert np.median(off_arcsec) < 0.3 * PLAN.scale_arcsec_per_pix
+    assert abs(solved[2]["rotation_deg"] - solved[0]["rotation_deg"]) == pytest.approx(180, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("solver", "reason"),
+    [
+        ("hangs", "no solution within 1 s, stopped"),
+        ("is killed", "killed by signal 9 (SIGKILL)"),
+        ("breaks", "segmentation fault"),
+        ("finds nothing", "stars match no part of the sky"),
+    ],
+)
+def test_what_a_misbehaving_solver_did_is_in_the_database(
+    copied, tmp_path, monkeypatch, solver, reason
+):
+    monkeypatch.setenv("PATH", pretend_solver(tmp_path, SOLVERS[solver]))
+    start = time.monotonic()
+    code, told = asked(copied, "run", "--jobs", 1)
+    assert code == 1, told
+    assert time.monotonic() - start < 20
+    failure = rows(copied, "failure")
+    assert failure["step"].to_list() == ["solving"]
+    assert reason in failure["message"][0]
+    assert rows(copied, "measurement").height > 0
+    code, told = asked(copied, "run", "--jobs", 1)  # nothing new: not tried again
+    assert code == 0, told
+    assert rows(copied, "failure").height == 1
+
+
+def test_index_files_that_are_damaged_or_too_coarse_are_told(copied, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", pretend_solver(tmp_path, SOLVERS["hangs"]))
+    index = tmp_path / "index"
+    index.mkdir()
+    path = index_file(index, 300.0, 600.0)
+    settings = f'[registration]\nindex_folder = "{index}"\n'
+    (copied / FILE_NAME).write_text(settings)
+    asked(copied, "run", "--jobs", 1)
+    assert "index files for fields of 300" in rows(copied, "failure")["message"][-1]
+    path.write_bytes(path.read_bytes()[:4000])
+    asked(copied, "run", "--jobs", 1)
+    messages = rows(copied, "failure").sort("failed_utc")["message"]
+    assert "index-1.fits is damaged: 4000 bytes" in messages[-1]
+
+
+def test_a_catalogue_of_another_place_solves_nothing(night, copied, tmp_path):
+    path = catalogue(night[1], tmp_path / "gaia.csv", off_deg=5.0)
+    asked(copied, "import", "catalogue", path, "--as", "gaia-dr3")
+    code, told = asked(copied, "run", "--jobs", 1)
+    assert code == 0, told
+    assert rows(copied, "wcs").is_empty()
+
+
+def test_a_frame_that_is_on_the_sky_by_itself_lends_its_place_to_the_field(night, tmp_path):
+    """The first frames have no WCS; one that comes later has."""
+    folder = tmp_path / "warehouse"
+    asked(folder, "init", folder)
+    (folder / FILE_NAME).write_text("[registration]\nsolve = false\n")
+    asked(folder, "ingest", night[0] / "frames" / "LIGHT", "--jobs", 1)
+    (tmp_path / "later").mkdir()
+    plan = NightPlan(**{name: getattr(PLAN, name) for name in PLAN.__slots__} | {"has_wcs": True})
+    write_night(tmp_path / "later", plan)
+    code, told = asked(folder, "ingest", tmp_path / "later" / "LIGHT", "--jobs", 1)
+    assert code == 0, told
+    assert rows(folder, "field")["is_on_sky"].to_list() == [True]
+    solved = rows(folder, "wcs")
+    assert solved.height == 2 * PLAN.n_light
+    assert json.loads(solved["cards"][0])
+    assert os.sep not in solved["method"][0]
