@@ -1,12 +1,11 @@
 """Fields that come to the sky late, by what is at hand, and solvers that misbehave."""
 
 import io
-import json
-import os
 import shutil
 import stat
 import time
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,53 +125,43 @@ def test_an_unsolved_night_is_measured_in_its_own_pixels(unsolved):
     assert rows(unsolved, "failure").is_empty()
 
 
-def test_a_catalogue_that_comes_later_puts_the_field_on_the_sky(night, copied, tmp_path):
-    before = rows(copied, "measurement"), rows(copied, "aperture_flux")
-    code, told = asked(
-        copied,
-        "import",
-        "catalogue",
-        catalogue(night[1], tmp_path / "gaia.csv"),
-        "--as",
-        "gaia-dr3",
-    )
+@pytest.fixture(scope="module")
+def solved(night: tuple[Path, Truth], unsolved: Path) -> Path:
+    """The same warehouse after a catalogue was imported."""
+    folder = Path(shutil.copytree(unsolved, night[0] / "solved"))
+    path = catalogue(night[1], night[0] / "gaia.csv")
+    code, told = asked(folder, "import", "catalogue", path, "--as", "gaia-dr3")
     assert code == 0, told
-    code, told = asked(copied, "run", "--jobs", 1)
+    code, told = asked(folder, "run", "--jobs", 1)
     assert code == 0, told
-    solved = rows(copied, "wcs").sort("frame_id")
-    assert sorted(solved["method"]) == ["catalogue", "field", "field"]
-    assert rows(copied, "measurement").equals(before[0])
-    assert rows(copied, "aperture_flux").equals(before[1])
-    source = rows(copied, "source")
+    return folder
+
+
+def test_a_catalogue_that_comes_later_puts_the_field_on_the_sky(night, unsolved, solved):
+    assert sorted(rows(solved, "wcs")["method"]) == ["catalogue", "field", "field"]
+    for table in ("measurement", "aperture_flux"):
+        assert rows(solved, table).equals(rows(unsolved, table))
+    source, star = rows(solved, "source"), night[1].star
     off_arcsec = 3600 * separation_deg(
         source["ra_deg"].to_numpy()[:, None],
         source["dec_deg"].to_numpy()[:, None],
-        night[1].star["ra_deg"].to_numpy(),
-        night[1].star["dec_deg"].to_numpy(),
+        star["ra_deg"].to_numpy(),
+        star["dec_deg"].to_numpy(),
     ).min(axis=1)
     assert np.median(off_arcsec) < 0.3 * PLAN.scale_arcsec_per_pix
-    assert rows(copied, "field")["is_on_sky"].all()
+    assert rows(solved, "field")["is_on_sky"].all()
 
 
-def test_every_frame_lies_where_it_truly_is_also_after_the_meridian_flip(night, copied, tmp_path):
-    asked(
-        copied,
-        "import",
-        "catalogue",
-        catalogue(night[1], tmp_path / "gaia.csv"),
-        "--as",
-        "gaia-dr3",
-    )
-    asked(copied, "run", "--jobs", 1)
-    with Warehouse(copied).reading() as con:
-        solved = con.sql("from wcs join frame using (frame_id)").order("mid_utc").pl().to_dicts()
-    assert len(solved) == PLAN.n_light
-    for i, row in enumerate(solved):
+def test_every_frame_lies_where_it_truly_is_also_after_the_meridian_flip(night, solved):
+    with Warehouse(solved).reading() as con:
+        frames = con.sql("from wcs join frame using (frame_id)").order("mid_utc").pl().to_dicts()
+    assert len(frames) == PLAN.n_light
+    for i, row in enumerate(frames):
         ra, dec = sky_positions(wcs_from_cards(row["cards"]), *night[1].positions_pix(i))
         star = night[1].star
         off_arcsec = 3600 * separation_deg(ra, dec, star["ra_deg"], star["dec_deg"])
         assert np.median(off_arcsec) < 0.3 * PLAN.scale_arcsec_per_pix
-    assert abs(solved[2]["rotation_deg"] - solved[0]["rotation_deg"]) == pytest.approx(180, abs=0.5)
+    assert abs(frames[2]["rotation_deg"] - frames[0]["rotation_deg"]) == pytest.approx(180, abs=0.5)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +179,8 @@ def test_what_a_misbehaving_solver_did_is_in_the_database(
     monkeypatch.setenv("PATH", pretend_solver(tmp_path, SOLVERS[solver]))
     start = time.monotonic()
     code, told = asked(copied, "run", "--jobs", 1)
-    assert code == 1, told
+    assert code == 0, told  # its frames are measured
+    assert reason in told
     assert time.monotonic() - start < 20
     failure = rows(copied, "failure")
     assert failure["step"].to_list() == ["solving"]
@@ -224,19 +214,12 @@ def test_a_catalogue_of_another_place_solves_nothing(night, copied, tmp_path):
     assert rows(copied, "wcs").is_empty()
 
 
-def test_a_frame_that_is_on_the_sky_by_itself_lends_its_place_to_the_field(night, tmp_path):
-    """The first frames have no WCS; one that comes later has."""
-    folder = tmp_path / "warehouse"
-    asked(folder, "init", folder)
-    (folder / FILE_NAME).write_text("[registration]\nsolve = false\n")
-    asked(folder, "ingest", night[0] / "frames" / "LIGHT", "--jobs", 1)
-    (tmp_path / "later").mkdir()
-    plan = NightPlan(**{name: getattr(PLAN, name) for name in PLAN.__slots__} | {"has_wcs": True})
-    write_night(tmp_path / "later", plan)
-    code, told = asked(folder, "ingest", tmp_path / "later" / "LIGHT", "--jobs", 1)
+def test_a_later_frame_that_is_on_the_sky_by_itself_lends_its_place_to_the_field(copied, tmp_path):
+    (copied / FILE_NAME).write_text("[registration]\nsolve = false\n")
+    write_night(tmp_path / "later", replace(PLAN, has_wcs=True, n_light=1))
+    code, told = asked(copied, "ingest", tmp_path / "later" / "LIGHT", "--jobs", 1)
     assert code == 0, told
-    assert rows(folder, "field")["is_on_sky"].to_list() == [True]
-    solved = rows(folder, "wcs")
-    assert solved.height == 2 * PLAN.n_light
-    assert json.loads(solved["cards"][0])
-    assert os.sep not in solved["method"][0]
+    assert rows(copied, "field")["is_on_sky"].to_list() == [True]
+    assert rows(copied, "wcs").height == PLAN.n_light + 1
+    reference = rows(copied, "wcs").filter(pl.col("verdict").str.contains("carried over"))
+    assert reference["method"].to_list() == ["header"]
