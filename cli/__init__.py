@@ -22,6 +22,7 @@ from ..errors import (
 )
 from . import (
     answering,
+    calibrating,
     cameras,
     catalogues,
     exporting,
@@ -54,6 +55,7 @@ for module in (
     answering,
     pictures,
     cameras,
+    calibrating,
     housekeeping,
     foreign,
     exporting,
