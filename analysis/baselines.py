@@ -1,6 +1,7 @@
 """What the sky and the telescope do to a light curve: products of a few terms, fitted with it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,44 @@ from ..errors import UsageError
 
 Array = NDArray[np.float64]
 
-BASELINES = ("constant", "time", "airmass", "time + airmass", "time + time^2")
+SIMPLE = ("constant", "time", "airmass")  # always fitted in full
+COVARIATES = ("airmass", "x_pix", "y_pix", "frame_fwhm_pix", "sky_adu_per_pix")
+MAX_TERMS = 3
+FLIP = "pier side"
+MIN_SIDE = 5  # points on either side of the pier that an offset needs
+
+
+def candidates(columns: Sequence[str] = COVARIATES, max_terms: int = MAX_TERMS) -> tuple[str, ...]:
+    """Name every baseline of at most so many terms: time, time^2 and the columns given.
+
+    time^2 never stands without time; the constant is first.
+    """
+    terms = ("time", "time^2", *columns)
+    return (
+        "constant",
+        *(
+            " + ".join(chosen)
+            for n in range(1, max_terms + 1)
+            for chosen in combinations(terms, n)
+            if "time^2" not in chosen or "time" in chosen
+        ),
+    )
+
+
+def flip_offset(side: Sequence[str | None]) -> Array | None:
+    """Return the step of a meridian flip, mean 0, scatter 1; None without one to be fitted.
+
+    Parameters
+    ----------
+    side
+        Side of the pier of each point, shape (n_point,). Points without one are taken for the
+        side that most have.
+    """
+    counts = pl.Series(side, dtype=pl.String).drop_nulls().value_counts(sort=True)
+    if counts.height != 2 or counts["count"][1] < MIN_SIDE:
+        return None
+    step = np.array([float(each == counts[counts.columns[0]][1]) for each in side])
+    return (step - step.mean()) / step.std()
 
 
 def design(name: str, columns: Mapping[str, Array]) -> Array | None:

@@ -1,7 +1,7 @@
 """Which stars of a field serve as comparison for one of them, and with which weights."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import polars as pl
@@ -30,6 +30,7 @@ def choose_comparison(
     *,
     out_of_transit: Iterable[int] | None = None,
     excluded: Mapping[int, str] | None = None,
+    pins: Collection[int] = (),
     max_fainter_mag: float = 2.5,
     max_brighter_mag: float = 3.0,
     min_distance_pix: float = 10.0,
@@ -53,6 +54,8 @@ def choose_comparison(
         Frames that may decide; None: all. Give those outside the target's predicted transit.
     excluded
         Stars that are not to be used, with the reason: variable ones, those with a neighbour.
+    pins
+        Stars that are used whatever is known of them, if they have a clean flux at all.
     max_fainter_mag, max_brighter_mag
         Range of instrumental brightness around the target's.
     min_distance_pix
@@ -106,22 +109,76 @@ def choose_comparison(
         min_distance_pix=min_distance_pix,
         min_frames_fraction=min_frames_fraction,
     )
+    for i in np.flatnonzero(np.isin(table.source_id, list(pins))):
+        if i != target and np.isfinite(table.flux[i]).any():
+            reasons[i] = None
     used = np.flatnonzero(np.array([reason is None for reason in reasons]))
-    used = _nearest(table, target, used, N_CANDIDATE * max_n, reasons)
+    used = _nearest(table, target, used, N_CANDIDATE * max_n, reasons, pins=pins)
+    pinned = np.isin(table.source_id, list(pins)) & (np.arange(len(reasons)) != target)
+    scatter, used = _judge(
+        table.flux,
+        used,
+        reasons,
+        keep=pinned,
+        max_variability=max_variability,
+        max_noise=max_noise,
+        max_weight=max_weight,
+    )
+    used = _steadiest(scatter, used, max_n, reasons, keep=pinned)
+    weight = np.full(len(reasons), np.nan)
+    weight[used] = _capped(_inverse_variance(scatter[used]), max_weight)
+    for i in np.flatnonzero(pinned & np.isfinite(weight)):
+        reasons[i] = "pinned by hand"
+    return _rows(table, target, weight, scatter, reasons)
+
+
+def steadiest(
+    flux: Array, *, max_n: int, max_weight: float = 0.3
+) -> tuple[NDArray[np.intp], Array]:
+    """Judge stars by each other, without a target: which serve, and their weights.
+
+    Parameters
+    ----------
+    flux
+        (n_star, n_frame), nan where there is none.
+    max_n
+        So many are used at most.
+
+    Returns
+    -------
+    Indices of the stars that serve, in order, and their weights, sum 1.
+    """
+    reasons: list[str | None] = [None] * len(flux)
+    nobody = np.zeros(len(flux), bool)
+    everyone = np.arange(len(flux))
+    scatter, used = _judge(flux, everyone, reasons, keep=nobody, max_weight=max_weight)
+    used = _steadiest(scatter, used, max_n, reasons, keep=nobody)
+    return used, _capped(_inverse_variance(scatter[used]), max_weight)
+
+
+def _judge(
+    flux: Array,
+    used: NDArray[np.intp],
+    reasons: list[str | None],
+    *,
+    keep: NDArray[np.bool_],
+    max_variability: float = 2.0,
+    max_noise: float = 3.0,
+    max_weight: float,
+) -> tuple[Array, NDArray[np.intp]]:
+    """Weigh stars by each other and remove the worst until all are fit; those to keep stay."""
     scatter, variance = np.full(len(reasons), np.nan), np.ones((2, len(reasons)))
     while len(used) > 1:
-        own, seen = _variances(table.flux[used], variance[:, used], cap=max_weight)
+        own, seen = _variances(flux[used], variance[:, used], cap=max_weight)
         variance[:, used], scatter[used] = own, np.sqrt(own.max(axis=0))
         worst = _worst(own, seen, max_variability=max_variability, max_noise=max_noise)
+        worst = {i: reason for i, reason in worst.items() if not keep[used[i]]}
         if not worst:
             break
         for i, reason in worst.items():
             reasons[used[i]] = reason
         used = np.delete(used, list(worst))
-    used = _steadiest(scatter, used, max_n, reasons)
-    weight = np.full(len(reasons), np.nan)
-    weight[used] = _capped(_inverse_variance(scatter[used]), max_weight)
-    return _rows(table, target, weight, scatter, reasons)
+    return scatter, used
 
 
 def _unsuitable(
@@ -267,20 +324,32 @@ def _worst(own: Array, seen: Array, *, max_variability: float, max_noise: float)
 
 
 def _nearest(
-    table: StarTable, target: int, used: NDArray[np.intp], n: int, reasons: list[str | None]
+    table: StarTable,
+    target: int,
+    used: NDArray[np.intp],
+    n: int,
+    reasons: list[str | None],
+    *,
+    pins: Collection[int],
 ) -> NDArray[np.intp]:
-    """Keep the n stars nearest to the target and write down why the others go."""
-    order = np.argsort(_distance_pix(table, target)[used], kind="stable")
+    """Keep the n stars nearest to the target, and the pinned, and write down why others go."""
+    distance = np.where(np.isin(table.source_id, list(pins)), -1, _distance_pix(table, target))
+    order = np.argsort(distance[used], kind="stable")
     for i in used[order[n:]]:
         reasons[i] = f"further than the {n} nearest"
     return np.sort(used[order[:n]])
 
 
 def _steadiest(
-    scatter: Array, used: NDArray[np.intp], n: int, reasons: list[str | None]
+    scatter: Array,
+    used: NDArray[np.intp],
+    n: int,
+    reasons: list[str | None],
+    *,
+    keep: NDArray[np.bool_],
 ) -> NDArray[np.intp]:
-    """Keep the n stars of the least scatter and write down why the others go."""
-    order = np.argsort(scatter[used], kind="stable")
+    """Keep the n stars of the least scatter, and those to keep, and write down why others go."""
+    order = np.argsort(np.where(keep[used], -1.0, scatter[used]), kind="stable")
     for i in used[order[n:]]:
         reasons[i] = f"less steady than the {n} best: {100 * scatter[i]:.2f} %"
     return np.sort(used[order[:n]])

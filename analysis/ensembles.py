@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 
 from ..errors import AnalysisError, NotFoundError
 from .comparison_stars import choose_comparison
+from .field_curves import MAG_PER_LN, Method
+from .inhomogeneous import solve_inhomogeneous
 from .star_tables import StarTable, common_factor, error_column, levels, ordered_frames, tabulate
 
 __all__ = ["choose_comparison", "differential"]
@@ -13,7 +15,9 @@ __all__ = ["choose_comparison", "differential"]
 Array = NDArray[np.float64]
 
 
-def differential(rows: pl.DataFrame, target_id: int, comparison: pl.DataFrame) -> pl.DataFrame:
+def differential(
+    rows: pl.DataFrame, target_id: int, comparison: pl.DataFrame, *, method: Method = "weights"
+) -> pl.DataFrame:
     """Divide a star's flux by that of its comparison stars.
 
     Parameters
@@ -22,6 +26,11 @@ def differential(rows: pl.DataFrame, target_id: int, comparison: pl.DataFrame) -
         As in `choose_comparison`, of all frames.
     comparison
         As `choose_comparison` returns it; only source_id, is_used, weight, scatter are read.
+    method
+        weights: those of `comparison` (Broeg et al. 2005); sum: fluxes are summed, with propagated
+        errors (Collins et al. 2017), which is the weighted mean with weights like fluxes;
+        inhomogeneous: magnitudes of stars and zero points of frames by least squares, each
+        measurement weighted by its own error (Honeycutt 1992).
 
     Returns
     -------
@@ -56,9 +65,13 @@ def differential(rows: pl.DataFrame, target_id: int, comparison: pl.DataFrame) -
     known = pl.DataFrame({"source_id": table.source_id}).join(
         used, on="source_id", how="left", maintain_order="left"
     )
-    weight = known["weight"].to_numpy()
-    factor, level = common_factor(table.flux, weight)
-    factor_err = _ensemble_error(table, weight, known["scatter"].to_numpy(), factor, level)
+    if method == "inhomogeneous":
+        factor, factor_err = _by_magnitudes(table)
+    else:
+        weight = known["weight"].to_numpy() if method == "weights" else sum_weights(table)
+        factor, level = common_factor(table.flux, weight)
+        scatter = known["scatter"].to_numpy()
+        factor_err = _ensemble_error(table, weight, scatter, factor=factor, level=level)
     target = pl.DataFrame({"frame_id": frame_ids}).join(
         target, on="frame_id", maintain_order="left"
     )
@@ -77,8 +90,23 @@ def differential(rows: pl.DataFrame, target_id: int, comparison: pl.DataFrame) -
     )
 
 
+def sum_weights(table: StarTable) -> Array:
+    """Weights, sum 1, (n_star,), that make the mean of relative fluxes the sum of fluxes."""
+    level = levels(table.flux)
+    return level / level.sum()
+
+
+def _by_magnitudes(table: StarTable) -> tuple[Array, Array]:
+    """Factor of each frame and its error from the inhomogeneous ensemble, (n_frame,)."""
+    mag = -2.5 * np.log10(table.flux)
+    err_mag = MAG_PER_LN * table.err / table.flux
+    found = solve_inhomogeneous(mag, err_mag, np.ones(len(mag), bool))
+    factor = 10 ** (-0.4 * found.zero_mag)
+    return factor, factor * found.zero_err_mag / MAG_PER_LN
+
+
 def _ensemble_error(
-    table: StarTable, weight: Array, scatter: Array, factor: Array, level: Array
+    table: StarTable, weight: Array, scatter: Array, *, factor: Array, level: Array
 ) -> Array:
     """1-sigma error of the factor of each frame, from the errors of its stars, (n_frame,)."""
     own = table.err / level[:, None]

@@ -12,7 +12,9 @@ from ..errors import AnalysisError, NotFoundError
 from ..warehouse.config import Ensemble
 from ..warehouse.store import shipped
 from .comparison_stars import choose_comparison
-from .ensembles import differential
+from .ensembles import differential, sum_weights
+from .field_curves import Method
+from .star_tables import ordered_frames, tabulate
 from .stars import Star
 
 Array = NDArray[np.float64]
@@ -108,6 +110,16 @@ def light_curve(
     rows = shipped(con, "ensemble_rows", **where, **brightness)
     points = shipped(con, "star_points", **where)
     unfit = shipped(con, "unfit_comparison", source_id=star.source_id)
+    history = shipped(
+        con,
+        "comparison_history",
+        source_id=star.source_id,
+        night=night,
+        band=band,
+        max_redder_mag=options.max_redder_mag,
+    )
+    unfit = pl.concat([unfit, history])
+    by_hand = shipped(con, "comparison_choices", source_id=star.source_id)
     curves: list[LightCurve] = []
     errors: list[AnalysisError] = []
     for aperture_id, aperture_name, _ in apertures.iter_rows():
@@ -117,6 +129,7 @@ def light_curve(
                 points.filter(aperture_id=aperture_id),
                 star,
                 unfit=unfit,
+                by_hand=by_hand,
                 transit_bjd_tdb=transit_bjd_tdb,
                 options=options,
             )
@@ -140,6 +153,7 @@ def compare(
     star: Star,
     *,
     unfit: pl.DataFrame | None = None,
+    by_hand: pl.DataFrame | None = None,
     transit_bjd_tdb: tuple[float, float] | None,
     options: Ensemble,
 ) -> LightCurve:
@@ -151,13 +165,18 @@ def compare(
         Rows of the queries `ensemble_rows` and `star_points` of one night, band and aperture.
     unfit
         Rows of the query `unfit_comparison`: stars known to be variable or to have a neighbour.
+    by_hand
+        Rows of table `comparison_choice` of this star.
     """
     outside = _outside(points, transit_bjd_tdb)
     # the target's curve takes no part in the choice: where hardly a frame lies outside the
     # transit, the other stars may be judged on all frames
     deciding = outside if outside.height >= max(MIN_DECIDING, points.height // 5) else points
-    comparison = _choose(rows, star, deciding["frame_id"].to_list(), unfit, options)
-    relative = differential(rows, star.source_id, comparison)
+    comparison = _choose(
+        rows, star, deciding["frame_id"].to_list(), unfit=unfit, by_hand=by_hand, options=options
+    )
+    relative = differential(rows, star.source_id, comparison, method=options.method)
+    comparison = _with_method(comparison, rows, options.method)
     points = points.join(relative, on="frame_id", how="left", maintain_order="left")
     quiet = points.join(
         outside.select("frame_id"), on="frame_id", how="semi", maintain_order="left"
@@ -185,10 +204,16 @@ def _choose(
     rows: pl.DataFrame,
     star: Star,
     deciding: list[int],
+    *,
     unfit: pl.DataFrame | None,
+    by_hand: pl.DataFrame | None,
     options: Ensemble,
 ) -> pl.DataFrame:
-    """Choose without stars known to be unfit; those with a neighbour serve where few others do."""
+    """Choose without stars known to be unfit; those with a neighbour serve where few others do.
+
+    What was pinned or banned by hand goes before all that is known.
+    """
+    pins, bans = _by_hand(by_hand)
 
     def choice(left_out: pl.DataFrame | None) -> pl.DataFrame:
         known = [] if left_out is None else left_out.select("source_id", "reason").rows()
@@ -196,7 +221,8 @@ def _choose(
             rows,
             star.source_id,
             out_of_transit=deciding,
-            excluded=dict(reversed(known)),  # the first reason of a star counts
+            excluded=dict(reversed(known)) | bans,  # the first reason of a star counts
+            pins=pins,
             max_fainter_mag=options.max_fainter_mag,
             max_brighter_mag=options.max_brighter_mag,
             max_n=options.max_star,
@@ -206,6 +232,32 @@ def _choose(
     if unfit is None or chosen["is_used"].sum() >= MIN_COMPARISON:
         return chosen
     return choice(unfit.filter("is_variable"))
+
+
+def _by_hand(rows: pl.DataFrame | None) -> tuple[set[int], dict[int, str]]:
+    """Return the pinned stars, and the banned ones with the reason."""
+    if rows is None:
+        return set(), {}
+    pins = set(rows.filter(choice="pin")["source_id"])
+    bans = {
+        row["source_id"]: "banned by hand" + (f": {row['note']}" if row["note"] else "")
+        for row in rows.filter(choice="ban").iter_rows(named=True)
+    }
+    return pins, bans
+
+
+def _with_method(comparison: pl.DataFrame, rows: pl.DataFrame, method: Method) -> pl.DataFrame:
+    """Name the ensemble, and give a sum of fluxes the weights that SQL needs for the same sum."""
+    if method == "sum":
+        used = comparison.filter("is_used").select("source_id")
+        table = tabulate(rows.join(used, on="source_id", how="semi"), ordered_frames(rows))
+        weight = pl.DataFrame({"source_id": table.source_id, "of_sum": sum_weights(table)})
+        comparison = (
+            comparison.join(weight, on="source_id", how="left", maintain_order="left")
+            .with_columns(weight=pl.col("of_sum"))
+            .drop("of_sum")
+        )
+    return comparison.with_columns(ensemble_method=pl.lit(method))
 
 
 def step_scatter(flux: Array) -> float:

@@ -12,12 +12,12 @@ import polars as pl
 from ..errors import AnalysisError, NotFoundError
 from ..warehouse.config import Ensemble
 from ..warehouse.store import shipped
+from .baselines import COVARIATES
 from .light_curves import LightCurve, light_curve
 from .orbits import Ephemeris, predict
 from .stars import Star, find_star
 from .transits import TransitFit, fit_transit
 
-COVARIATES = ("airmass", "x_pix", "y_pix", "frame_fwhm_pix", "sky_adu_per_pix")
 MARGIN_D = 0.01  # around the predicted contacts: frames there do not choose comparison stars
 
 
@@ -132,8 +132,9 @@ def fit_curve(curve: LightCurve, planet: Ephemeris) -> TransitFit:
         clean["mid_bjd_tdb"],
         clean["relative_flux"],
         clean["relative_flux_err"],
-        clean.select(COVARIATES),
+        clean.select(*COVARIATES, "pier_side"),
         planet=planet,
+        band=curve.band,
         exposure_s=float(clean["exposure_s"].median() or 0.0),  # pyright: ignore
     )
 

@@ -45,6 +45,9 @@ class Ephemeris:
     omega_deg: float | None = None
     depth: float | None = None
     duration_h: float | None = None
+    star_teff_k: float | None = None
+    star_logg: float | None = None
+    star_feh: float | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, object]) -> "Ephemeris":

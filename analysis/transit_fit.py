@@ -49,6 +49,15 @@ class TransitFit:
         column is missing or has gaps.
     delta_bic_flat
         BIC of the flat line (same choice of baselines) less that of the transit.
+    has_flip
+        Whether the baseline holds an offset between the two sides of the pier.
+    mid_permutation_err_d, radius_ratio_permutation_err
+        1-sigma errors by residual permutation alone.
+    mid_spread_d, radius_ratio_low, radius_ratio_high
+        Largest change of the mid-time, and range of the radius ratio, by the other baselines that
+        BIC does not rule out: a systematic that the errors do not hold.
+    limb_darkening
+        Where the priors of q1 and q2 came from.
     parameters
         Every parameter by name.
     points
@@ -88,4 +97,11 @@ class TransitFit:
     baseline: str | None = None
     baseline_bic: dict[str, float | None] | None = None
     delta_bic_flat: float | None = None
+    has_flip: bool = False
+    mid_permutation_err_d: float | None = None
+    radius_ratio_permutation_err: float | None = None
+    mid_spread_d: float | None = None
+    radius_ratio_low: float | None = None
+    radius_ratio_high: float | None = None
+    limb_darkening: str | None = None
     parameters: dict[str, Parameter] | None = None

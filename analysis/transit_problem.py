@@ -8,12 +8,15 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import UsageError
-from .baselines import covariate_columns, design
+from .baselines import covariate_columns, design, flip_offset
+from .limb_darkening_prior import LimbPrior, limb_prior
 from .orbits import Ephemeris, Shape, expected_contacts, shape
 from .transit_fit import TransitFit
 from .transit_solver import Light, Prior, Solution, prior_of, solve_flat, solve_transit
 
 Array = NDArray[np.float64]
+
+PIER_SIDE = "pier_side"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,9 @@ class Problem:
     missing: tuple[str, ...]
     prior: Prior
     known: Shape
+    limb: LimbPrior
     duration_d: float
+    has_flip: bool
 
     def solve(self, light: Light, basis: Array, start: Array | None) -> Solution:
         return solve_transit(light, basis, self.prior, start)
@@ -39,10 +44,15 @@ def pose(
     *,
     exposure_s: float,
     baselines: Sequence[str],
+    band: str | None,
 ) -> Problem:
-    columns = {name: data[name].to_numpy() for name in data.columns}
+    numbers = data.drop(PIER_SIDE, strict=False)
+    columns = {name: numbers[name].to_numpy() for name in numbers.columns}
     designs = {name: design(name, columns) for name in baselines}
     bases = {name: basis for name, basis in designs.items() if basis is not None}
+    flip = flip_offset(data[PIER_SIDE].to_list()) if PIER_SIDE in data.columns else None
+    if flip is not None:  # the star fell on other pixels: a step that needs no proof
+        bases = {name: np.column_stack([basis, flip]) for name, basis in bases.items()}
     if not bases:
         raise UsageError(
             f"baselines {', '.join(baselines) or '(none)'}: none has all its columns complete; "
@@ -56,14 +66,17 @@ def pose(
         err = np.full_like(flux, abs(float(np.median(flux))) or 1.0)
     offset_d = columns["bjd_tdb"] - empty.predicted_mid_bjd_tdb
     known = shape(planet)
+    limb = limb_prior(band, planet.star_teff_k, planet.star_logg, planet.star_feh)
     return Problem(
         light=Light(offset_d, flux, err, exposure_s),
         is_quoted=is_quoted,
         bases=bases,
-        missing=tuple(name for name in designs if name not in bases),
-        prior=prior_of(planet, known, window_d=window_d),
+        missing=tuple(name for name in designs if name not in bases and "+" not in name),
+        prior=prior_of(planet, known, limb, window_d=window_d),
         known=known,
+        limb=limb,
         duration_d=last - first,
+        has_flip=flip is not None,
     )
 
 
@@ -75,7 +88,8 @@ def gather(
 ) -> pl.DataFrame:
     """Gather the points in time order; those without time or flux are gone, null is nan."""
     time = np.array(bjd_tdb, dtype=float)
-    columns = covariate_columns(time, covariates)
+    given = pl.DataFrame({} if covariates is None else covariates)
+    columns = covariate_columns(time, given.drop(PIER_SIDE, strict=False))
     columns |= {"bjd_tdb": time, "flux": np.array(flux, dtype=float)}
     columns["flux_err"] = (
         np.full(time.shape, np.nan) if flux_err is None else np.array(flux_err, float)
@@ -85,7 +99,10 @@ def gather(
             raise UsageError(
                 f"{name}: {len(columns[name])} values for {len(time)} times; expected one a time."
             )
-    frame = pl.DataFrame(columns).filter(pl.all_horizontal(pl.col("bjd_tdb", "flux").is_finite()))
+    frame = pl.DataFrame(columns)
+    if PIER_SIDE in given.columns:
+        frame = frame.with_columns(given[PIER_SIDE].cast(pl.String))
+    frame = frame.filter(pl.all_horizontal(pl.col("bjd_tdb", "flux").is_finite()))
     middle = frame["flux"].median()
     if isinstance(middle, float) and middle <= 0:
         raise UsageError(

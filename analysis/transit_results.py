@@ -7,15 +7,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from .baselines import FLIP
 from .orbits import Ephemeris, contacts, epoch_of, mid_of
+from .red_noise import correlation_factors, permutation_errors
 from .transit_fit import Parameter, TransitFit
 from .transit_problem import Problem
 from .transit_rounds import Settled
 from .transit_solver import (
     NAMES,
+    Light,
     Prior,
     covariance,
     depth_and_duration,
+    jacobian,
     model_at,
     orbit_at,
     propagate,
@@ -23,6 +27,8 @@ from .transit_solver import (
 
 Array = NDArray[np.float64]
 N_GRID = 600
+MAX_CORRELATED = 1000  # points; beyond them a dense covariance takes too long
+RULED_OUT = 10.0  # BIC above the best: very strong evidence (Kass & Raftery 1995)
 
 
 def unfitted(data: pl.DataFrame, planet: Ephemeris) -> TransitFit:
@@ -42,7 +48,7 @@ def unfitted(data: pl.DataFrame, planet: Ephemeris) -> TransitFit:
     return replace(fit, epoch=epoch, predicted_mid_bjd_tdb=mid, predicted_mid_err_d=mid_err)
 
 
-def with_points(fit: TransitFit, settled: Settled, problem: Problem, beta: float) -> TransitFit:
+def with_points(fit: TransitFit, settled: Settled, problem: Problem) -> TransitFit:
     """Add what a transit and a flat line have in common."""
     kept, residual, light = settled.kept, settled.residual, settled.light
     columns = {
@@ -66,22 +72,37 @@ def with_points(fit: TransitFit, settled: Settled, problem: Problem, beta: float
         curve=pl.DataFrame({"bjd_tdb": grid + (fit.predicted_mid_bjd_tdb or 0.0), "model": model}),
         residual_scatter=float(np.std(residual[kept])),
         residual_scatter_all=float(np.std(residual)),
-        red_noise_factor=beta,
+        red_noise_factor=settled.beta,
         chi2_reduced=float(in_quoted @ in_quoted) / n_degree if problem.is_quoted else None,
         baseline=settled.name,
-        baseline_bic=settled.bic | dict.fromkeys(problem.missing),
+        baseline_bic=_above_best(settled) | dict.fromkeys(problem.missing),
+        has_flip=problem.has_flip,
     )
 
 
-def with_transit(fit: TransitFit, settled: Settled, problem: Problem, beta: float) -> TransitFit:
-    """Add the transit's own numbers, with errors widened by the red noise."""
+def with_transit(fit: TransitFit, settled: Settled, problem: Problem) -> TransitFit:
+    """Add the transit's own numbers, with errors widened by the red noise.
+
+    Each error is that of white noise times the largest of three factors, never their product: time
+    averaging, residual permutation, and the correlated noise that the residuals allow. What the
+    choice of the baseline adds comes on top: the scatter of what all of them give, by BIC weight.
+    """
     theta, prior = settled.solution.theta, problem.prior
     assert theta is not None
     assert fit.predicted_mid_bjd_tdb is not None
-    kept, light = settled.kept, settled.light
-    cov, _ = covariance(
-        settled.solution, light.where(kept), settled.basis[kept], prior, inflation=beta
-    )
+    light, basis = settled.light.where(settled.kept), settled.basis[settled.kept]
+    white, _ = covariance(settled.solution, light, basis, prior)
+    weighted = (settled.residual * settled.baseline)[settled.kept] / light.err
+    derivative = jacobian(settled.solution, light, basis, prior)
+    shifted, plain = permutation_errors(weighted, derivative, white)
+    factor = np.maximum(settled.beta, shifted / np.maximum(plain, np.finfo(float).tiny))
+    if len(weighted) <= MAX_CORRELATED:
+        is_free = np.r_[~np.isfinite(prior.width), np.ones(basis.shape[1], bool)]
+        allowed = correlation_factors(light.offset_d, weighted, derivative, white, is_free)
+        factor = np.maximum(factor, allowed)
+    cov = _widened(settled, light, basis, prior, factor)
+    moved, weight = _others(settled, float(factor[1]) / settled.beta)
+    cov[: len(NAMES), : len(NAMES)] += (moved * weight[:, None]).T @ moved
     err = np.sqrt(np.diag(cov))
     depth, length_d = depth_and_duration(prior, theta).tolist()
     depth_err, length_err_d = propagate(prior, theta, cov).tolist()
@@ -89,6 +110,7 @@ def with_transit(fit: TransitFit, settled: Settled, problem: Problem, beta: floa
     assert outer is not None
     predicted, predicted_err = fit.predicted_mid_bjd_tdb, fit.predicted_mid_err_d
     o_minus_c_err = None if predicted_err is None else 1440 * math.hypot(err[0], predicted_err)
+    likely = moved[weight > weight.max() * math.exp(-RULED_OUT / 2)]
     return replace(
         fit,
         mid_bjd_tdb=predicted + float(theta[0]),
@@ -103,8 +125,44 @@ def with_transit(fit: TransitFit, settled: Settled, problem: Problem, beta: floa
         fourth_contact_bjd_tdb=predicted + outer[1],
         o_minus_c_min=1440 * float(theta[0]),
         o_minus_c_min_err=o_minus_c_err,
+        mid_permutation_err_d=float(shifted[0]),
+        radius_ratio_permutation_err=float(shifted[1]),
+        mid_spread_d=float(np.max(np.abs(likely[:, 0]))),
+        radius_ratio_low=float(theta[1] + likely[:, 1].min()),
+        radius_ratio_high=float(theta[1] + likely[:, 1].max()),
+        limb_darkening=problem.limb.source,
         parameters=_parameters(settled, problem, err),
     )
+
+
+def _above_best(settled: Settled) -> dict[str, float | None]:
+    best = settled.others[settled.name].bic
+    return {name: other.bic - best for name, other in settled.others.items()}
+
+
+def _widened(settled: Settled, light: Light, basis: Array, prior: Prior, factor: Array) -> Array:
+    """Covariance whose errors are those of noise widened by each parameter's own factor."""
+    common, _ = covariance(settled.solution, light, basis, prior, inflation=settled.beta)
+    own = common.copy()
+    for i in np.flatnonzero(factor > settled.beta):
+        each, _ = covariance(settled.solution, light, basis, prior, inflation=float(factor[i]))
+        ratio = math.sqrt(each[i, i] / common[i, i])
+        own[i, :] *= ratio
+        own[:, i] *= ratio
+    return own
+
+
+def _others(settled: Settled, widening: float) -> tuple[Array, Array]:
+    """Shifts of the parameters by other baselines, (n, 6), and the weight of each, (n,).
+
+    The weights are those of BIC with errors widened as those of the result.
+    """
+    theta = settled.solution.theta
+    found = [each for each in settled.others.values() if each.theta is not None]
+    misfit = np.array([each.misfit for each in found])
+    bic = np.array([each.bic for each in found]) - misfit + misfit / widening**2
+    weight = np.exp(-0.5 * (bic - bic.min()))
+    return np.array([each.theta for each in found]) - theta, weight / weight.sum()
 
 
 def _parameters(settled: Settled, problem: Problem, err: Array) -> dict[str, Parameter]:
@@ -116,8 +174,8 @@ def _parameters(settled: Settled, problem: Problem, err: Array) -> dict[str, Par
         "radius_ratio": ("", f"0 to {problem.prior.high[1]:g}"),
         "impact_parameter": ("", _normal(problem.prior, 2, known.b_source)),
         "a_over_r": ("", _normal(problem.prior, 3, known.a_source)),
-        "q1": ("", _normal(problem.prior, 4, "stellar models, broad")),
-        "q2": ("", _normal(problem.prior, 5, "stellar models, broad")),
+        "q1": ("", _normal(problem.prior, 4, problem.limb.source)),
+        "q2": ("", _normal(problem.prior, 5, problem.limb.source)),
     }
     found = {
         name: Parameter(float(theta[i]), float(err[i]), *notes[name])
@@ -126,6 +184,7 @@ def _parameters(settled: Settled, problem: Problem, err: Array) -> dict[str, Par
     terms = [
         "constant",
         *(t.strip() for t in settled.name.split("+") if settled.name != "constant"),
+        *([FLIP] if problem.has_flip else []),
     ]
     for i, (term, value) in enumerate(zip(terms, settled.solution.coefficient, strict=True)):
         found[f"baseline {term}"] = Parameter(float(value), float(err[len(NAMES) + i]))

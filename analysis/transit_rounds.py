@@ -6,15 +6,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .red_noise import robust_scatter
+from .baselines import SIMPLE
+from .red_noise import robust_scatter, time_averaging_factor
 from .transit_solver import (
     LEAST_SCALE,
     Light,
+    Neighbour,
     Prior,
     Solution,
+    absorbed,
     covariance,
     matched_errors,
     model_at,
+    neighbours,
 )
 
 Array = NDArray[np.float64]
@@ -32,11 +36,13 @@ class Settled:
     """A fit that its own outliers and errors no longer change.
 
     `light` holds all points with their matched errors; `residual` is relative to the baseline.
+    `solution` and `others`, what all baselines give to first order, are of errors times `beta`.
     """
 
     name: str
     solution: Solution
-    bic: dict[str, float]
+    others: dict[str, Neighbour]
+    beta: float
     kept: Mask
     light: Light
     basis: Array
@@ -49,14 +55,21 @@ class Settled:
 
 
 def settle(
-    light: Light, bases: Mapping[str, Array], solve: Solver, prior: Prior, *, outlier_sigma: float
+    light: Light,
+    bases: Mapping[str, Array],
+    solve: Solver,
+    prior: Prior,
+    *,
+    outlier_sigma: float,
+    longest_d: float,
 ) -> Settled:
-    """Fit every baseline, take the one of least BIC, and iterate over outliers and errors.
+    """Fit the baselines, take the one of least BIC, and iterate over outliers and errors.
 
     Parameters
     ----------
     light
-        With quoted errors; each round fits errors matched to the residuals of the one before.
+        With quoted errors; each round fits errors matched to the residuals of the one before, and
+        widened by their red noise.
     bases
         Terms by name of the baseline, each (n_point, n_term).
     solve
@@ -64,26 +77,38 @@ def settle(
     outlier_sigma
         A point is left out if it is further than this many robust sigma of all residuals from
         the model, both as it stands and divided by its quoted error. Any point may come back.
+    longest_d
+        Length up to which residuals are averaged to find red noise.
     """
     kept = ~_spikes(light.flux)
-    scale, jitter = _first_scale(light), 0.0
-    starts: dict[str, Array | None] = {}
-    outcome = None
+    scale, jitter, beta = _first_scale(light), 0.0, 1.0
+    outcome: Settled | None = None
     for _ in range(N_ROUND):
         fitted = replace(light, err=np.hypot(scale * light.err, jitter))
-        outcome = _round(fitted, bases, solve, prior, kept=kept, starts=starts)
+        before = outcome
+        outcome = _round(fitted, bases, solve, prior, kept=kept, before=before, beta=beta)
         still = ~_outliers(outcome.residual, light.err, outlier_sigma)
         in_flux = (outcome.residual * outcome.baseline)[still]
         matched = matched_errors(light.err[still], in_flux, outcome.n_fitted)
+        outcome = replace(outcome, scale=scale, jitter=jitter)
+        found = red_noise(outcome, prior, longest_d)
         is_same = bool((still == kept).all()) and np.allclose(
             matched, (scale, jitter), rtol=0.01, atol=0.01 * float(np.median(fitted.err))
         )
-        outcome = replace(outcome, scale=scale, jitter=jitter)
-        if is_same:
+        is_chosen = before is not None and outcome.name == before.name
+        if is_same and is_chosen and abs(found - beta) < 0.05 * beta:
             break
-        kept, (scale, jitter) = still, matched
+        kept, (scale, jitter), beta = still, matched, found
     assert outcome is not None
     return outcome
+
+
+def red_noise(settled: Settled, prior: Prior, longest_d: float) -> float:
+    """Time-averaging factor of the residuals over lengths from 10 minutes on."""
+    light = settled.light.where(settled.kept)
+    weighted = (settled.residual * settled.baseline)[settled.kept] / light.err
+    directions = absorbed(settled.solution, light, settled.basis[settled.kept], prior)
+    return time_averaging_factor(light.offset_d, weighted, directions, longest_d=longest_d)
 
 
 def _round(
@@ -93,23 +118,35 @@ def _round(
     prior: Prior,
     *,
     kept: Mask,
-    starts: dict[str, Array | None],
+    before: Settled | None,
+    beta: float,
 ) -> Settled:
-    """Fit all baselines once to the points kept; `starts` is updated with where they ended."""
-    solutions = {
-        name: solve(light.where(kept), basis[kept], starts.get(name))
-        for name, basis in bases.items()
-    }
-    starts.update({name: solution.theta for name, solution in solutions.items()})
-    name = min(solutions, key=lambda each: solutions[each].bic)
-    solution, basis = solutions[name], bases[name]
+    """Fit once to the points kept, with the baseline that is best beside the one before."""
+    wide = replace(light, err=light.err * beta)
+    some = wide.where(kept)
+    inside = {name: basis[kept] for name, basis in bases.items()}
+    if before is None:
+        simple = [name for name in bases if name in SIMPLE] or list(bases)[:1]
+        tried = {name: solve(some, inside[name], None) for name in simple}
+        name = min(tried, key=lambda each: tried[each].bic)
+        solution = tried[name]
+    else:
+        name = before.name
+        solution = solve(some, inside[name], before.solution.theta)
+    others = neighbours(solution, some, inside, prior)
+    best = min(others, key=lambda each: others[each].bic)
+    if best != name:
+        name, solution = best, solve(some, inside[best], others[best].theta)
+        others = neighbours(solution, some, inside, prior)
+    basis = bases[name]
     model = model_at(prior, solution.theta, light.offset_d, light.exposure_s)
     baseline = basis @ solution.coefficient
-    _, n_fitted = covariance(solution, light.where(kept), basis[kept], prior)
+    _, n_fitted = covariance(solution, some, basis[kept], prior)
     return Settled(
         name=name,
         solution=solution,
-        bic={each: solutions[each].bic - solution.bic for each in solutions},
+        others=others,
+        beta=beta,
         kept=kept,
         light=light,
         basis=basis,

@@ -1,13 +1,15 @@
 """Least squares of a transit times a baseline, in days from the predicted mid-transit."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, least_squares
 
-from .limb_darkening import Q1_PRIOR, Q2_PRIOR, disc_flux, quadratic_coefficients, transit_flux
+from .limb_darkening import disc_flux, quadratic_coefficients, transit_flux
+from .limb_darkening_prior import LimbPrior
 from .orbits import Ephemeris, Orbit, Shape, duration_d, orbit_of
 
 Array = NDArray[np.float64]
@@ -16,6 +18,7 @@ NAMES = ("mid_offset_d", "radius_ratio", "impact_parameter", "a_over_r", "q1", "
 STEP = np.array([1e-3, 0.01, 0.05, 0.2, 0.1, 0.1])  # natural size of a change in each
 N_START = 21  # mid-times tried before the descent
 LEAST_SCALE = 1e-6  # of the quoted errors; a light curve without noise still has a fit
+LEAST_Q1 = 0.02  # the least of all models from u to K; a disc without a limb misleads the depth
 N_STEP = 100
 N_FREE = 2  # mid-time and radius ratio; the rest is held by priors
 
@@ -63,25 +66,40 @@ class Solution:
         return self.chi2 + self.penalty + n_free * math.log(self.n_point)
 
 
-def prior_of(planet: Ephemeris, known: Shape, *, window_d: float) -> Prior:
-    """Priors from the ephemeris for the orbit's shape; mid-time and radius ratio are free."""
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """What another baseline would give, to first order: BIC and parameters `NAMES`.
+
+    `misfit` is what the data and priors add to the BIC, the rest is for the number of terms.
+    """
+
+    bic: float
+    misfit: float
+    theta: Array | None
+
+
+def prior_of(planet: Ephemeris, known: Shape, limb: LimbPrior, *, window_d: float) -> Prior:
+    """Priors from the ephemeris for the orbit's shape, from models for the limb darkening.
+
+    Mid-time and radius ratio are free.
+    """
     centre = [
         0.0,
         planet.expected_radius_ratio,
         known.impact_parameter,
         known.a_over_r,
-        Q1_PRIOR[0],
-        Q2_PRIOR[0],
+        limb.q1[0],
+        limb.q2[0],
     ]
     width = [
         math.inf,
         math.inf,
         known.impact_parameter_err,
         known.a_over_r_err,
-        Q1_PRIOR[1],
-        Q2_PRIOR[1],
+        limb.q1[1],
+        limb.q2[1],
     ]
-    low = [-window_d, 0.0, 0.0, 1.01, 1e-3, 0.0]
+    low = [-window_d, 0.0, 0.0, 1.01, LEAST_Q1, 0.0]
     high = [window_d, 0.6, 1.6, 20 * known.a_over_r, 1.0, 1.0]
     return Prior(planet, *(np.array(values) for values in (centre, width, low, high)))
 
@@ -158,6 +176,45 @@ def _best_start(light: Light, basis: Array, prior: Prior) -> Array:
     return np.concatenate([[min(tries, key=chi2)], prior.centre[1:]])
 
 
+def neighbours(
+    solution: Solution, light: Light, bases: Mapping[str, Array], prior: Prior
+) -> dict[str, Neighbour]:
+    """What other baselines would give together with the transit, to first order, by name.
+
+    Parameters
+    ----------
+    solution
+        A fit of the same light; the first term of its basis is 1, as that of all bases.
+
+    Notes
+    -----
+    One Gauss-Newton step from `solution` in the parameters of the transit and all coefficients of
+    the new basis at once: what a full fit finds where both are near, at a hundredth of the time.
+    """
+    theta, level = solution.theta, solution.coefficient[:1]
+    n_theta = 0 if theta is None else len(NAMES)
+    flat = replace(solution, coefficient=level)
+    derivative = jacobian(flat, light, np.ones((len(light.flux), 1)), prior)
+    transit, model = derivative[:, :n_theta], derivative[:, n_theta:]
+    residual = light.flux / light.err - model[:, 0] * level[0]
+    held = np.zeros(0) if theta is None else prior.width**-2.0
+    away = np.zeros(0) if theta is None else np.where(held > 0, prior.centre - theta, 0.0)
+    start = float(residual @ residual + away**2 @ held)
+    found = {}
+    for name, basis in bases.items():
+        columns = np.hstack([transit, basis * model])
+        right = columns.T @ residual
+        right[:n_theta] += away * held
+        matrix = columns.T @ columns
+        matrix[np.arange(n_theta), np.arange(n_theta)] += held
+        step = _inverse(matrix) @ right
+        n_free = basis.shape[1] + (0 if theta is None else N_FREE)
+        misfit = start - float(right @ step)
+        bic = misfit + n_free * math.log(len(residual))
+        found[name] = Neighbour(bic, misfit, None if theta is None else theta + step[:n_theta])
+    return found
+
+
 def _project(light: Light, basis: Array, model: Array) -> tuple[Array, Array]:
     """Best coefficients of the baseline under a given transit, and the weighted residuals."""
     weighted = basis * (model / light.err)[:, None]
@@ -173,8 +230,8 @@ def covariance(
 
     `inflation` widens the errors of the data, not those of the priors.
     """
-    jacobian = _jacobian(solution, light, basis, prior) / inflation
-    data = jacobian.T @ jacobian
+    derivative = jacobian(solution, light, basis, prior) / inflation
+    data = derivative.T @ derivative
     cov = _inverse(data + _held(solution, len(data), prior))
     return cov, float(np.trace(cov @ data))
 
@@ -184,11 +241,11 @@ def absorbed(solution: Solution, light: Light, basis: Array, prior: Prior) -> Ar
 
     Returns U, shape (n_point, n_parameter).
     """
-    jacobian = _jacobian(solution, light, basis, prior)
-    data = jacobian.T @ jacobian
+    derivative = jacobian(solution, light, basis, prior)
+    data = derivative.T @ derivative
     cov = _inverse(data + _held(solution, len(data), prior))
     value, vector = np.linalg.eigh(2 * cov - cov @ data @ cov)
-    return jacobian @ (vector * np.sqrt(np.maximum(value, 0)))
+    return derivative @ (vector * np.sqrt(np.maximum(value, 0)))
 
 
 def _held(solution: Solution, n_parameter: int, prior: Prior) -> Array:
@@ -204,7 +261,7 @@ def _inverse(matrix: Array) -> Array:
     return np.asarray(np.linalg.pinv(matrix, rcond=1e-14, hermitian=True), dtype=np.float64)
 
 
-def _jacobian(solution: Solution, light: Light, basis: Array, prior: Prior) -> Array:
+def jacobian(solution: Solution, light: Light, basis: Array, prior: Prior) -> Array:
     """Derivatives of the flux over its error: by `NAMES` (if any), then by the coefficients."""
     theta = solution.theta
     if theta is None:
@@ -239,9 +296,9 @@ def propagate(prior: Prior, theta: Array, cov: Array) -> Array:
         high[i], low[i] = min(theta[i] + step, prior.high[i]), max(theta[i] - step, prior.low[i])
         change = depth_and_duration(prior, high) - depth_and_duration(prior, low)
         gradient.append(change / (high[i] - low[i]))
-    jacobian = np.array(gradient).T
+    derivative = np.array(gradient).T
     inner = cov[: len(theta), : len(theta)]
-    return np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", jacobian, inner, jacobian), 0))
+    return np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", derivative, inner, derivative), 0))
 
 
 def matched_errors(quoted: Array, residual: Array, n_fitted: float) -> tuple[float, float]:

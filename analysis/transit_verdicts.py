@@ -37,12 +37,11 @@ def coverage(
     return None
 
 
-def delta_bic_flat(settled: Settled, problem: Problem, beta: float) -> float:
+def delta_bic_flat(settled: Settled, problem: Problem) -> float:
     """BIC of the best flat line less that of the transit, with errors widened by the red noise."""
-    wide = replace(settled.light, err=settled.light.err * beta).where(settled.kept)
+    wide = replace(settled.light, err=settled.light.err * settled.beta).where(settled.kept)
     flat = min(solve_flat(wide, basis[settled.kept]).bic for basis in problem.bases.values())
-    transit = replace(settled.solution, chi2=settled.solution.chi2 / beta**2)
-    return flat - transit.bic
+    return flat - settled.solution.bic
 
 
 def judge(

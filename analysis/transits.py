@@ -7,17 +7,18 @@ import polars as pl
 from numpy.typing import ArrayLike
 
 from ..errors import FitError, UsageError
-from .baselines import BASELINES
+from .baselines import COVARIATES, candidates
 from .orbits import Ephemeris
-from .red_noise import time_averaging_factor
 from .transit_fit import Parameter, TransitFit, Verdict
-from .transit_problem import Problem, gather, only_baseline, pose
+from .transit_problem import gather, only_baseline, pose
 from .transit_results import unfitted, with_points, with_transit
-from .transit_rounds import Settled, settle
-from .transit_solver import N_STEP, absorbed
+from .transit_rounds import Settled, Solver, settle
+from .transit_solver import N_STEP
 from .transit_verdicts import coverage, delta_bic_flat, judge
 
 __all__ = ["Parameter", "TransitFit", "Verdict", "fit_transit"]
+
+LONGEST_D = 30 / 1440  # red noise is looked for up to this length, or half the transit
 
 
 def fit_transit(
@@ -28,7 +29,8 @@ def fit_transit(
     *,
     planet: Ephemeris,
     exposure_s: float,
-    baselines: Sequence[str] = BASELINES,
+    band: str | None = None,
+    baselines: Sequence[str] | None = None,
     n_min_points: int = 10,
     n_min_baseline: int = 5,
     outlier_sigma: float = 4.0,
@@ -44,13 +46,17 @@ def fit_transit(
         errors, or with one missing, all points weigh the same.
     covariates
         Columns for the baselines by name (airmass, x_pix ...), shape (n,); null where unknown.
+        With `pier_side` (text) every baseline has an offset between the two sides.
     planet
         Ephemeris; its a/R* is used with its own eccentricity and omega.
     exposure_s
         Exposure time in s, over which the model is averaged.
+    band
+        Of the limb darkening; None or one the models do not know has broad priors.
     baselines
-        Names understood by `baselines.design`; the one of least BIC is taken. One whose column
-        is missing or has gaps is not tried, and has None in `baseline_bic`.
+        Names understood by `baselines.design`; the one of least BIC is taken. None: all of up to
+        three terms out of time, its square and the covariates. One whose column is missing or has
+        gaps is not tried; alone it has None in `baseline_bic`.
     n_min_points, n_min_baseline
         Fewest points, and fewest outside the predicted transit, that are fitted.
     outlier_sigma
@@ -90,12 +96,24 @@ def fit_transit(
         return replace(empty, verdict="no data", reason=why)
     if (early := coverage(data, planet, empty, n_min_baseline)) is not None:
         return replace(empty, verdict=early[0], reason=early[1])
-    problem = pose(data, planet, empty, exposure_s=exposure_s, baselines=baselines)
-    settled = settle(
-        problem.light, problem.bases, problem.solve, problem.prior, outlier_sigma=outlier_sigma
-    )
-    beta = _red_noise(settled, problem)
-    delta_bic = delta_bic_flat(settled, problem, beta)
+    if baselines is None:
+        numeric = [name for name in data.columns if name in COVARIATES]
+        baselines = candidates(numeric)
+    problem = pose(data, planet, empty, exposure_s=exposure_s, baselines=baselines, band=band)
+    longest_d = max(LONGEST_D, problem.duration_d / 2)
+
+    def settled_by(solve: Solver) -> Settled:
+        return settle(
+            problem.light,
+            problem.bases,
+            solve,
+            problem.prior,
+            outlier_sigma=outlier_sigma,
+            longest_d=longest_d,
+        )
+
+    settled = settled_by(problem.solve)
+    delta_bic = delta_bic_flat(settled, problem)
     verdict, reason = judge(settled, problem, delta_bic, min_delta_bic)
     if verdict != "no transit" and not settled.solution.is_settled:
         raise FitError(
@@ -103,20 +121,7 @@ def fit_transit(
             "the light curve, and correct the ephemeris."
         )
     if verdict == "no transit":
-        settled = settle(
-            problem.light, problem.bases, only_baseline, problem.prior, outlier_sigma=outlier_sigma
-        )
-        beta = _red_noise(settled, problem)
-    fit = with_points(empty, settled, problem, beta)
+        settled = settled_by(only_baseline)
+    fit = with_points(empty, settled, problem)
     fit = replace(fit, verdict=verdict, reason=reason, delta_bic_flat=delta_bic)
-    return fit if settled.solution.theta is None else with_transit(fit, settled, problem, beta)
-
-
-def _red_noise(settled: Settled, problem: Problem) -> float:
-    """Beta over lengths from 10 minutes to half the duration of the transit, or 30 minutes."""
-    kept = settled.kept
-    light = settled.light.where(kept)
-    weighted = (settled.residual * settled.baseline)[kept] / light.err
-    directions = absorbed(settled.solution, light, settled.basis[kept], problem.prior)
-    longest_d = max(30 / 1440, problem.duration_d / 2)
-    return time_averaging_factor(light.offset_d, weighted, directions, longest_d=longest_d)
+    return fit if settled.solution.theta is None else with_transit(fit, settled, problem)

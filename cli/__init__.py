@@ -22,7 +22,6 @@ from ..errors import (
 )
 from . import (
     answering,
-    calibrating,
     cameras,
     catalogues,
     exporting,
@@ -55,7 +54,6 @@ for module in (
     answering,
     pictures,
     cameras,
-    calibrating,
     housekeeping,
     foreign,
     exporting,

@@ -119,11 +119,13 @@ class Photometry(_Section):
 
 
 class Ensemble(_Section):
-    """How comparison stars are chosen."""
+    """How comparison stars are chosen, and what is made of them."""
 
+    method: Literal["weights", "sum", "inhomogeneous"] = "weights"
     max_star: int = Field(default=20, ge=1)
     max_fainter_mag: float = 1.5
     max_brighter_mag: float = 2.5
+    max_redder_mag: float = Field(default=1.5, gt=0)
 
 
 class Config(_Section):

@@ -19,7 +19,6 @@ from ..astrometry import (
     wcs_from_cards,
     wcs_row,
 )
-from ..calibrate import Calibrated
 from ..detection import detect, frame_quality, whole_stars
 from ..extrapolation import is_extrapolated
 from ..flags import Flag
@@ -155,7 +154,7 @@ def refuse_incomplete(task: LightTask) -> None:
 
 def _see(task: LightTask) -> Seen:
     refuse_incomplete(task)
-    frame = reduce_light(task, room=_room(task.shape))
+    frame = reduce_light(task)
     settings = task.config.detection
     stars = detect(
         frame.data_adu,
@@ -172,12 +171,6 @@ def _see(task: LightTask) -> Seen:
         flags=int(calibration_flags(task.calibration)),
     )
     return Seen(frame, stars, quality)
-
-
-@lru_cache(maxsize=1)
-def _room(shape: tuple[int, int]) -> Calibrated:
-    """Return what all frames of this process are calibrated into, one after the other."""
-    return Calibrated(np.empty(shape, np.float32), np.empty(shape, np.uint8))
 
 
 def calibration_flags(calibration: dict[str, Any]) -> Flag:
