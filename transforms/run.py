@@ -45,6 +45,7 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
     from .steps.references import make_references
     from .steps.solving import solve_fields
     from .steps.transparency import measure_transparency
+    from .steps.zero_points import find_zero_points
 
     place_observers(run)
     measure_levels(run)
@@ -59,6 +60,7 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
     match_catalogues(run, say=say)
     measure_star_scatter(run, say=say)
     measure_transparency(run)
+    find_zero_points(run, say=say)
     return done | {
         "frames_measured": lights.n_measured,
         "frames_not_measured": lights.n_failed + n_unreferenced,

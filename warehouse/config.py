@@ -128,6 +128,15 @@ class Ensemble(_Section):
     max_redder_mag: float = Field(default=1.5, gt=0)
 
 
+class ZeroPoints(_Section):
+    """How frames are held against reference catalogues."""
+
+    catalogues: tuple[str, ...] = ()
+    bands: dict[str, str] = Field(default_factory=dict)
+    position_degree: int = Field(default=1, ge=0, le=2)
+    max_star: int = Field(default=300, ge=10)
+
+
 class Config(_Section):
     """All settings of a warehouse."""
 
@@ -140,6 +149,7 @@ class Config(_Section):
     registration: Registration = Registration()
     photometry: Photometry = Photometry()
     ensemble: Ensemble = Ensemble()
+    zero_points: ZeroPoints = ZeroPoints()
 
 
 def read_config(path: Path) -> Config:
@@ -233,6 +243,11 @@ TEMPLATE = """\
 # [registration]
 # solve_timeout_s = 60         # of the plate solver, for one frame
 # index_folder = "~/astrometry"  # its index files; else where the solver looks for them
+
+# [zero_points]
+# catalogues = ["atlas-refcat2"]  # preferred ones first; else the one with most stars
+# bands = { clear = "r" }      # band of the catalogue for a filter that it does not have
+# position_degree = 1          # of the polynomial over the field: 0, 1 or 2
 
 # [photometry]
 # apertures_arcsec = [4, 6, 8, 10]

@@ -52,4 +52,9 @@ union all
 select
     'transparency' as step,
     coalesce(sum(len(frame_ids)), 0)::bigint as n_frames
-from pending_transparency;
+from pending_transparency
+union all
+select
+    'zero point' as step,
+    count(*) as n_frames
+from pending_zero_point;

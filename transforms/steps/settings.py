@@ -12,6 +12,7 @@ from ..flags import MEANINGS
 from ..index_files import index_paths, solver_program
 
 # Raise it when the numbers a recipe gives change: everything made with it becomes pending.
+ZERO_POINT_VERSION = 1
 PHOTOMETRY_VERSION = 3
 SOLVING_VERSION = 1
 SOLVING = {
@@ -62,6 +63,7 @@ def current_settings(warehouse: Warehouse) -> pl.DataFrame:
         "masters.max_dark_stretch": str(masters.max_dark_stretch),
         "masters.scale_darks": str(masters.scale_darks).lower(),
         "recipe.photometry": photometry_recipe(warehouse.config),
+        "recipe.zero_point": f"{ZERO_POINT_VERSION}-{warehouse.config.zero_points.fingerprint()}",
         "recipe.solving": solving_recipe(warehouse.config),
     }
     return pl.DataFrame({"setting_name": list(settings), "value": list(settings.values())})
