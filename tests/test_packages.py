@@ -63,6 +63,10 @@ def test_rows_get_the_columns_order_and_types_of_their_table():
     assert rows.schema == packages.table_schemas()["aperture"]
 
 
+def test_a_frame_without_columns_holds_no_row():
+    assert packages.conform("measurement", pl.DataFrame()).height == 0
+
+
 def test_columns_that_are_not_given_are_null(fill):
     rows = fill("frame", [{"frame_id": 1}])
     assert rows["band"].to_list() == [None]

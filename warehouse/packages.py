@@ -174,6 +174,8 @@ def conform(table: str, rows: pl.DataFrame) -> pl.DataFrame:
     unknown = set(rows.columns) - set(schema)
     if unknown:
         raise PackageError(f"table {table} has no column {', '.join(sorted(unknown))}.")
+    if not rows.columns:
+        return schema.to_frame()  # columns filled with null would make it one row
     try:
         rows = rows.select(
             pl.col(name).cast(dtype) if name in rows.columns else pl.lit(None, dtype).alias(name)
