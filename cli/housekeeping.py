@@ -40,10 +40,10 @@ def init(folder: Path | None = None, /) -> None:
 
 
 def status() -> None:
-    """Show nights, fields, frames by state, what is pending and what failed."""
+    """Show nights, fields, frames by state, what is pending, rejected and what failed."""
     from ..warehouse.store import shipped
 
-    names = ("totals", "nights", "frame_states", "pending", "failures")
+    names = ("totals", "nights", "frame_states", "pending", "rejected_frames", "failures")
     with SESSION.warehouse().reading() as con:
         found = {name: shipped(con, name) for name in names}
         fields = con.sql("from field_summary").pl()
@@ -55,8 +55,9 @@ def status() -> None:
     SESSION.table(fields.drop("ra_deg", "dec_deg"), title="fields")
     SESSION.table(found["frame_states"], title="frames by state")
     SESSION.table(found["pending"], title="still to do (`starmuster run`)")
-    if not found["failures"].is_empty():
-        SESSION.table(found["failures"], title="failures")
+    for name, title in (("rejected_frames", "rejected frames"), ("failures", "failures")):
+        if not found[name].is_empty():
+            SESSION.table(found[name], title=title)
 
 
 def sql(

@@ -26,6 +26,7 @@ class Flag(IntFlag):
     SKY_GRADIENT = 1 << 16
     LOW_TRANSPARENCY = 1 << 17
     EXTRAPOLATED = 1 << 18
+    REJECTED_FRAME = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +72,9 @@ MEANINGS: dict[Flag, Meaning] = {
     ),
     Flag.EXTRAPOLATED: Meaning(
         "placed beyond the stars by which its frame was laid on the field", False
+    ),
+    # set by the view light_curve alone, for the limits of quality may change
+    Flag.REJECTED_FRAME: Meaning(
+        "the frame breaks a limit of its quality: view frame_verdict", True
     ),
 }

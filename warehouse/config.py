@@ -137,6 +137,17 @@ class ZeroPoints(_Section):
     max_star: int = Field(default=300, ge=10)
 
 
+class Quality(_Section):
+    """Limits beyond which a frame is rejected: its measurements then are not clean."""
+
+    max_fwhm_ratio: float = Field(default=2.5, gt=1)
+    max_ellipticity: float = Field(default=0.5, gt=0, le=1)
+    min_transparency: float = Field(default=0.2, ge=0, lt=1)
+    max_sky_ratio: float = Field(default=10.0, gt=1)
+    min_star: int = Field(default=3, ge=0)
+    max_offset_pix: float | None = Field(default=None, gt=0)
+
+
 class Config(_Section):
     """All settings of a warehouse."""
 
@@ -150,6 +161,7 @@ class Config(_Section):
     photometry: Photometry = Photometry()
     ensemble: Ensemble = Ensemble()
     zero_points: ZeroPoints = ZeroPoints()
+    quality: Quality = Quality()
 
 
 def read_config(path: Path) -> Config:
@@ -248,6 +260,10 @@ TEMPLATE = """\
 # catalogues = ["atlas-refcat2"]  # preferred ones first; else the one with most stars
 # bands = { clear = "r" }      # band of the catalogue for a filter that it does not have
 # position_degree = 1          # of the polynomial over the field: 0, 1 or 2
+
+# [quality]                    # frames beyond are rejected: nothing of them is clean
+# max_fwhm_ratio = 2.5         # of the median of the night
+# min_transparency = 0.2       # of the light of the night's clearest frames
 
 # [photometry]
 # apertures_arcsec = [4, 6, 8, 10]

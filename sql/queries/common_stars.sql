@@ -16,7 +16,8 @@ clean as (
         light_curve.y_pix
     from light_curve
     semi join wanted using (frame_id)
-    where light_curve.is_clean and light_curve.flux_adu > 0 and light_curve.exposure_s > 0
+    -- what dims a frame is found whether or not that then rejects it
+    where is_clean(light_curve.flags & ~rejected_frame_bit()) and light_curve.flux_adu > 0 and light_curve.exposure_s > 0
 ),
 
 star as (

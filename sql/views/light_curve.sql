@@ -1,5 +1,6 @@
 -- Instrumental light curve with times, airmass and errors. One row per frame, source and aperture.
 -- requires: frame_noise
+-- requires: frame_verdict
 -- requires: star
 -- column source_id: table source
 -- column field_id: table field; that of the frame
@@ -58,7 +59,8 @@ with placed as (
         measurement.peak_adu,
         measurement.fwhm_pix,
         frame_quality.fwhm_pix as frame_fwhm_pix,
-        measurement.flags | frame_quality.flags as flags,
+        measurement.flags | frame_quality.flags
+        | case when frame_verdict.is_rejected then rejected_frame_bit() else 0 end as flags,
         frame_noise.gain_e_per_adu,
         frame_noise.gain_source,
         camera.aperture_m,
@@ -70,6 +72,7 @@ with placed as (
     join star using (source_id)
     join frame_quality using (frame_id)
     join frame_noise using (frame_id)
+    left join frame_verdict using (frame_id)
     left join field_frame using (frame_id)
     left join site using (site_id)
     left join vantage using (frame_id)

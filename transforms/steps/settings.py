@@ -66,6 +66,10 @@ def current_settings(warehouse: Warehouse) -> pl.DataFrame:
         "recipe.zero_point": f"{ZERO_POINT_VERSION}-{warehouse.config.zero_points.fingerprint()}",
         "recipe.solving": solving_recipe(warehouse.config),
     }
+    limits = warehouse.config.quality.model_dump()
+    settings |= {
+        f"quality.{name}": "" if value is None else str(value) for name, value in limits.items()
+    }
     return pl.DataFrame({"setting_name": list(settings), "value": list(settings.values())})
 
 

@@ -1,0 +1,96 @@
+-- Whether a frame is good enough, and if not, why: its sharpness, shape, sky, transparency, tracking and
+-- stars against the limits of the settings ([quality]). Ratios are to the median of the frames of the
+-- same field, band, exposure and night. One row per measured frame.
+-- column fwhm_ratio: FWHM over the median of its night
+-- column sky_ratio: sky over the median of its night
+-- column star_ratio: stars found over the median of its night
+-- column ellipticity: 1 - minor / major axis, median of the stars
+-- column transparency: light that came through, over that of the night's clearest quarter; null: not solved
+-- column offset_pix: unit=pix; from where the field lies in the median frame of the night
+-- column reasons: every limit that the frame breaks, in words; empty: none
+-- column is_rejected: breaks any limit; its measurements then are not clean
+create or replace view frame_verdict as
+with "limit" as (
+    select
+        nullif(max("value") filter (setting_name = 'quality.max_fwhm_ratio'), '')::double as max_fwhm_ratio,
+        nullif(max("value") filter (setting_name = 'quality.max_ellipticity'), '')::double as max_ellipticity,
+        nullif(max("value") filter (setting_name = 'quality.min_transparency'), '')::double as min_transparency,
+        nullif(max("value") filter (setting_name = 'quality.max_sky_ratio'), '')::double as max_sky_ratio,
+        nullif(max("value") filter (setting_name = 'quality.min_star'), '')::double as min_star,
+        nullif(max("value") filter (setting_name = 'quality.max_offset_pix'), '')::double as max_offset_pix
+    from setting
+),
+
+dimming as (
+    select
+        frame_id,
+        median(dimming_mag) as dimming_mag
+    from frame_transparency
+    group by frame_id
+),
+
+measured as (
+    select
+        frame.frame_id,
+        frame.night,
+        frame.band,
+        field_frame.field_id,
+        frame_quality.fwhm_pix,
+        1 - 1 / nullif(frame_quality.elongation, 0) as ellipticity,
+        frame_quality.sky_adu,
+        frame_quality.n_star,
+        frame_quality.fwhm_pix / median(frame_quality.fwhm_pix) over alike as fwhm_ratio,
+        frame_quality.sky_adu / nullif(median(frame_quality.sky_adu) over alike, 0) as sky_ratio,
+        frame_quality.n_star / nullif(median(frame_quality.n_star) over alike, 0) as star_ratio,
+        pow(10, -0.4 * dimming.dimming_mag) as transparency,
+        sqrt(
+            pow(registration.x_shift_pix - median(registration.x_shift_pix) over alike, 2)
+            + pow(registration.y_shift_pix - median(registration.y_shift_pix) over alike, 2)
+        ) as offset_pix
+    from frame
+    join frame_quality using (frame_id)
+    join field_frame using (frame_id)
+    left join registration using (frame_id)
+    left join dimming using (frame_id)
+    window alike as (
+        partition by field_frame.field_id, frame.band, frame.night, frame.exposure_s, frame.pier_side
+    )
+),
+
+judged as (
+    select
+        measured.*,
+        list_filter(
+            [
+                case
+                    when fwhm_ratio > max_fwhm_ratio
+                        then format('blurred: FWHM {:.1f} pix, {:.1f} times the median', fwhm_pix, fwhm_ratio)
+                end,
+                case
+                    when ellipticity > max_ellipticity
+                        then format('trailed: ellipticity {:.2f}', ellipticity)
+                end,
+                case
+                    when transparency < min_transparency
+                        then format('cloudy: {:.0f} % of the clear light', 100 * transparency)
+                end,
+                case
+                    when sky_ratio > max_sky_ratio and sky_adu > 0
+                        then format('bright sky: {:.1f} times the median', sky_ratio)
+                end,
+                case when n_star < min_star then format('{} stars', n_star) end,
+                case
+                    when offset_pix > max_offset_pix
+                        then format('off by {:.0f} pix', offset_pix)
+                end
+            ],
+            lambda reason: reason is not null
+        ) as reasons
+    from measured
+    cross join "limit"
+)
+
+select
+    *,
+    len(reasons) > 0 as is_rejected
+from judged;
