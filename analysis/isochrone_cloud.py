@@ -1,0 +1,92 @@
+"""An isochrone as stars would populate it: weighted points, of single stars and of unresolved pairs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .isochrones import Isochrone
+
+Array = NDArray[np.float64]
+
+STEP_COLOUR, STEP_MAG = 0.004, 0.01  # mag; between neighbouring points, less than any error
+N_PAIR = 6000
+GOLDEN = 0.6180339887498949  # its multiples spread evenly over [0, 1)
+PAIR_BLUR_COLOUR, PAIR_BLUR_MAG = 0.012, 0.04  # mag; fills the gaps between the points of pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Weighted points, brightest first; arrays of shape (n_point,), weights sum to one."""
+
+    colour: Array
+    mag: Array
+    weight: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Where single stars and pairs of one age lie, absolute magnitudes without reddening."""
+
+    single: Points
+    pair: Points
+
+
+def mass_function(mass_msun: Array) -> Array:
+    """Return stars per unit mass, up to a factor (Kroupa 2001, MNRAS 322, 231)."""
+    return np.where(mass_msun < 0.5, 2.0 * mass_msun**-1.3, mass_msun**-2.3)
+
+
+def cloud(isochrone: Isochrone, *, max_phase: int) -> Cloud:
+    """Populate an isochrone by its masses.
+
+    Pairs have mass ratios spread evenly over 0 to 1, of which those too light for the isochrone
+    count as light without a companion's.
+
+    Parameters
+    ----------
+    max_phase
+        Last phase of evolution taken: 2 leaves out what follows the giant branch.
+    """
+    mass, magnitudes = _resampled(isochrone, max_phase)
+    stars = mass_function(mass) * np.clip(np.gradient(mass), 0, None)
+    blue, red, mag = magnitudes.T
+    single = _points(blue - red, mag, stars)
+    # evenly in how many points, not how many stars: the few giants need points, too
+    primary = np.linspace(0, len(mass) - 1, N_PAIR).astype(int)
+    ratio = (np.arange(N_PAIR) * GOLDEN) % 1
+    blue, red, mag = _together(magnitudes, mass, primary, ratio).T
+    return Cloud(single, _points(blue - red, mag, stars[primary]))
+
+
+def _resampled(isochrone: Isochrone, max_phase: int) -> tuple[Array, Array]:
+    """Masses and magnitudes (n, 3) at small steps along the curve."""
+    kept = isochrone.phase <= max_phase
+    mass = np.maximum.accumulate(isochrone.mass_msun[kept])
+    magnitudes = np.column_stack([isochrone.blue_mag, isochrone.red_mag, isochrone.mag])[kept]
+    colour, mag = magnitudes[:, 0] - magnitudes[:, 1], magnitudes[:, 2]
+    # a gap between phases, as at the helium flash, is crossed in no time and by no star
+    steps = np.hypot(np.diff(colour) / STEP_COLOUR, np.diff(mag) / STEP_MAG)
+    along = np.concatenate([[0.0], np.cumsum(steps)])
+    places = np.linspace(0, along[-1], int(along[-1]) + 2)
+    resampled = [np.interp(places, along, column) for column in (mass, *magnitudes.T)]
+    return resampled[0], np.column_stack(resampled[1:])
+
+
+def _together(
+    magnitudes: Array, mass: Array, primary: NDArray[np.int64], ratio: Array
+) -> Array:
+    """Magnitudes of pairs in all bands, shape (n_pair, 3)."""
+    companion = mass[primary] * ratio
+    is_dark = companion < mass[0]
+    light = [
+        10 ** (-0.4 * column[primary])
+        + np.where(is_dark, 0, 10 ** (-0.4 * np.interp(companion, mass, column)))
+        for column in magnitudes.T
+    ]
+    return -2.5 * np.log10(np.column_stack(light))
+
+
+def _points(colour: Array, mag: Array, stars: Array) -> Points:
+    order = np.argsort(mag, kind="stable")
+    return Points(colour[order], mag[order], stars[order] / stars.sum())
