@@ -1,13 +1,16 @@
-"""The command `import isochrones`."""
+"""Isochrones: the command `import isochrones`, and what is stored of their fits."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
+from ..errors import LockedError, UsageError
 from .session import SESSION, plain_rows
 
 if TYPE_CHECKING:
+    from ..analysis.colour_magnitude import Diagram
+    from ..analysis.isochrone_fit import IsochroneFit
     from ..ingest.isochrone_store import Stored
+    from ..warehouse.store import Warehouse
 
 
 def import_isochrones(*files: Path) -> int:
@@ -61,3 +64,32 @@ def _line(stored: "Stored") -> str:
         f"{stored.path.name}: {kind}, {found.n_isochrone} isochrones, {found.points.height} "
         f"points; {bands or 'no magnitudes: it cannot be drawn, import the .iso.cmd, too'}"
     )
+
+
+def store_fit(warehouse: "Warehouse", diagram: "Diagram", fit: "IsochroneFit") -> None:
+    """Store a fit, unless the same one is stored."""
+    from datetime import UTC, datetime
+
+    import polars as pl
+
+    from ..analysis.cmd_isochrones import fit_row, what_limits
+    from ..warehouse.packages import conform
+    from .ingesting import open_run
+
+    now = datetime.now(UTC).replace(tzinfo=None)
+    numbers = {"isochrone_fit_id": 0, "fitted_utc": now}
+    rows = pl.DataFrame([fit_row(diagram, fit, what_limits(diagram, fit)) | numbers])
+    row = conform("isochrone_fit", rows)
+    same = [name for name in row.columns if name not in numbers]
+    with warehouse.reading() as con:
+        stored = con.table("isochrone_fit").pl()
+    if row.join(stored, on=same, how="anti", nulls_equal=True).is_empty():
+        return
+    try:
+        with open_run(warehouse) as current:
+            number = pl.lit(current.next_id("isochrone_fit"))
+            current.store(
+                "isochrone-fit", {"isochrone_fit": row.with_columns(isochrone_fit_id=number)}
+            )
+    except LockedError as error:
+        SESSION.say(f"the fit was not stored: {error}")

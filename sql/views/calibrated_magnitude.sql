@@ -75,6 +75,8 @@ select
     catalogue_name,
     zero_point_method,
     colour_offset_mag is not null as has_colour,
+    instrumental_mag,
+    instrumental_mag_err,
     flags,
     is_clean
 from placed;
