@@ -131,7 +131,10 @@ def _draw_stars(figure: Figure, axes: Axes, diagram: Diagram, colour_by: ColourB
     shade = separation if by_separation else local_density(colour, mag)
     order = np.argsort(-shade if by_separation else shade)
     drawn = axes.scatter(
-        colour[order], mag[order], c=shade[order], cmap="viridis_r" if by_separation else "viridis",
+        colour[order],
+        mag[order],
+        c=shade[order],
+        cmap="viridis_r" if by_separation else "viridis",
         **style,
     )
     bar = figure.colorbar(drawn, ax=axes, pad=0.01, aspect=45)
@@ -188,7 +191,9 @@ def _draw_fit(axes: Axes, fit: IsochroneFit) -> None:
     later = (fit.track.phase > problem.max_phase) & (fit.track.phase <= 5)
     if later.any():
         colour = np.where(later, fit.track.colour, np.nan)
-        axes.plot(colour, fit.track.mag, color=MODEL, lw=0.8, ls=":", label="later phases, not fitted")
+        axes.plot(
+            colour, fit.track.mag, color=MODEL, lw=0.8, ls=":", label="later phases, not fitted"
+        )
 
 
 def _draw_track(axes: Axes, track: Track, max_phase: int, **style: Any) -> None:
@@ -251,5 +256,3 @@ def _nearest_colour(track: Track, mag: Array, colour: Array, max_phase: int) -> 
         nearer = ~np.isfinite(now) | (np.abs(found - colour[here]) < np.abs(now - colour[here]))
         best[here] = np.where(nearer, found, now)
     return best
-
-

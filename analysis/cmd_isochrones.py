@@ -1,8 +1,8 @@
-"""Bring a diagram and an isochrone together: which grid, which parameters are free, what limits it."""
+"""Bring a diagram and an isochrone together: which grid, what is free, what limits it."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
@@ -22,7 +22,7 @@ from .isochrones import Grid, choose_grid, grids
 
 DEFAULT_DM = 10.0
 MAX_STAR = 3000  # beyond, a fit takes a random share
-FEW_MEMBERS = 0.2
+LITTLE_GAIN = 0.3  # logarithm of how much likelier a star is with the isochrone; clusters: 1 to 3
 SAFE_ERR_MAG = 0.2  # stars less well measured tell an isochrone nothing
 
 
@@ -42,7 +42,7 @@ class Wanted:
     distance_pc: float | None = None
     a_v_mag: float | None = None
     grid_name: str | None = None
-    extinction: Extinction = Extinction()
+    extinction: Extinction = field(default_factory=Extinction)
     held: tuple[str, ...] = ()
     priors: tuple[Prior, ...] = ()
     max_phase: int = MAX_PHASE
@@ -192,15 +192,15 @@ def what_limits(diagram: Diagram, fit: IsochroneFit) -> list[str]:
         )
     if fit.method == "by hand":
         return found
-    if values["field"] > 1 - FEW_MEMBERS and fit.method == "posterior":
+    if fit.gain_per_star is not None and fit.gain_per_star < LITTLE_GAIN:
         found.append(
-            f"{100 * values['field']:.0f} % of the stars fit no isochrone: field stars, or no "
-            f"cluster; the parameters mean nothing then"
+            "the isochrone tells the colours of these stars hardly better than chance: field "
+            "stars, or no cluster; the parameters mean nothing then"
         )
     if fit.method == "least squares":
         found.append(
-            "least squares takes pairs for single stars, which pulls it bright by some 0.05 mag; its "
-            "errors leave that out. Take the posterior"
+            "least squares takes pairs for single stars, which pulls it bright by some 0.05 mag; "
+            "its errors leave that out. Take the posterior"
         )
     found += _of_chain(fit)
     if fit.problem.extinction.law != FIXED and grid.photometric_system.startswith("Gaia"):

@@ -131,6 +131,7 @@ def field_diagram(
     con: duckdb.DuckDBPyConnection,
     field_id: int,
     field_name: str,
+    *,
     colour: str,
     mag_band: str,
     selection: Selection,
@@ -153,9 +154,7 @@ def field_diagram(
     stars = shipped(con, "colour_magnitude", **wanted, **asdict(selection))
     free = Selection(aperture_id=aperture_id, photometric_system=selection.photometric_system)
     everyone = (
-        stars
-        if selection == free
-        else shipped(con, "colour_magnitude", **wanted, **asdict(free))
+        stars if selection == free else shipped(con, "colour_magnitude", **wanted, **asdict(free))
     )
     if everyone.is_empty():
         raise AnalysisError(
@@ -192,6 +191,7 @@ def field_diagram(
 def catalogue_diagram(
     con: duckdb.DuckDBPyConnection,
     catalogue: str,
+    *,
     colour: str,
     mag_band: str,
     selection: Selection,
@@ -219,9 +219,9 @@ def catalogue_diagram(
             f"starmuster import catalogue FILE --as NAME."
         )
     system = selection.photometric_system or _system(held, blue, red, mag_band, catalogue)
-    where = {
-        name: value for name, value in asdict(selection).items() if name not in OF_FRAMES
-    } | {"photometric_system": system}
+    where = {name: value for name, value in asdict(selection).items() if name not in OF_FRAMES} | {
+        "photometric_system": system
+    }
     wanted = {"catalogue": catalogue, "blue": blue, "red": red, "mag": mag_band}
     stars = shipped(con, "catalogue_magnitudes", **wanted, **where)
     everyone = shipped(con, "catalogue_magnitudes", **wanted, photometric_system=system)

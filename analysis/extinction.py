@@ -12,9 +12,10 @@ FIXED = "wang-chen-2019"
 WANG_CHEN = {"SDSS": {"g": 1.205, "r": 0.848, "i": 0.630}}
 LAWS = ("CCM89", "O94", "F99", "F04", "VCG04", "GCC09", "M14", "F19", "D22", "G23")
 R_V = 3.1
-# Effective or pivot wavelengths in micrometres. Pan-STARRS: Tonry et al. 2012, ApJ 750, 99, Table 4.
-# SDSS: Fukugita et al. 1996, AJ 111, 1748, as given by the survey. Johnson-Cousins: Bessell 2005,
-# ARA&A 43, 293, Table 1. 2MASS: Cohen et al. 2003, AJ 126, 1090. Gaia: Riello et al. 2021, A&A 649, A3.
+# Effective or pivot wavelengths in micrometres. Pan-STARRS: Tonry et al. 2012, ApJ 750, 99, Table
+# 4. SDSS: Fukugita et al. 1996, AJ 111, 1748, as the survey gives them. Johnson-Cousins: Bessell
+# 2005, ARA&A 43, 293, Table 1. 2MASS: Cohen et al. 2003, AJ 126, 1090. Gaia: Riello et al. 2021,
+# A&A 649, A3.
 _GAIA = {"G": 0.6218, "BP": 0.5110, "RP": 0.7769}
 WAVELENGTH_UM: dict[str, dict[str, float]] = {
     "Pan-STARRS": {"g": 0.481, "r": 0.617, "i": 0.752, "z": 0.866, "y": 0.962, "w": 0.608},
@@ -87,7 +88,9 @@ def find_law(name: str, r_v: float | None = None) -> Extinction:
     """
     if name.lower() in {FIXED, "wc19", "fixed"}:
         if r_v is not None:
-            raise UsageError(f"extinction {FIXED} has fixed coefficients; --r-v does not go with it.")
+            raise UsageError(
+                f"extinction {FIXED} has fixed coefficients; --r-v does not go with it."
+            )
         return Extinction(FIXED, None)
     law = next((law for law in LAWS if law.lower() == name.lower()), None)
     if law is None:

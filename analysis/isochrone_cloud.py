@@ -1,4 +1,4 @@
-"""An isochrone as stars would populate it: weighted points, of single stars and of unresolved pairs."""
+"""An isochrone as stars would populate it: weighted points of single stars and of pairs."""
 
 from dataclasses import dataclass
 
@@ -54,7 +54,7 @@ def cloud(isochrone: Isochrone, *, max_phase: int) -> Cloud:
     single = _points(blue - red, mag, stars)
     # evenly in how many points, not how many stars: the few giants need points, too
     primary = np.linspace(0, len(mass) - 1, N_PAIR).astype(int)
-    ratio = (np.arange(N_PAIR) * GOLDEN) % 1
+    ratio = np.asarray((np.arange(N_PAIR) * GOLDEN) % 1, dtype=np.float64)
     blue, red, mag = _together(magnitudes, mass, primary, ratio).T
     return Cloud(single, _points(blue - red, mag, stars[primary]))
 
@@ -73,9 +73,7 @@ def _resampled(isochrone: Isochrone, max_phase: int) -> tuple[Array, Array]:
     return resampled[0], np.column_stack(resampled[1:])
 
 
-def _together(
-    magnitudes: Array, mass: Array, primary: NDArray[np.int64], ratio: Array
-) -> Array:
+def _together(magnitudes: Array, mass: Array, primary: NDArray[np.int64], ratio: Array) -> Array:
     """Magnitudes of pairs in all bands, shape (n_pair, 3)."""
     companion = mass[primary] * ratio
     is_dark = companion < mass[0]

@@ -13,7 +13,7 @@ from .isochrone_problem import Problem, Track, check_problem
 
 Array = NDArray[np.float64]
 
-N_STAR_START = 400  # stars that look for the place to begin
+N_STAR_START = 150  # stars that look for the place to begin
 START_SIGMA = 0.05  # mag; errors are no smaller there, for a wide valley
 FAR = 3.0  # errors, beyond which a star pulls less and less
 WALKERS_PER_PARAMETER, MIN_WALKERS = 4, 24
@@ -62,6 +62,14 @@ class IsochroneFit:
     correlation: Array
     acceptance: float | None = None
     n_independent: float | None = None
+
+    @property
+    def gain_per_star(self) -> float | None:
+        """By how much a star is likelier with the isochrone than in any colour, as a logarithm."""
+        n_star = len(self.problem.stars.mag)
+        if self.log_likelihood is None or not n_star:
+            return None
+        return self.log_likelihood / n_star + math.log(self.problem.stars.colour_range)
 
 
 def by_hand(problem: Problem) -> IsochroneFit:
@@ -150,7 +158,7 @@ def fit_posterior(
     rng = np.random.default_rng(seed)
     walkers = _scattered(begun, best, n_walker, rng)
     sampler = emcee.EnsembleSampler(n_walker, n_free, begun.log_posterior)
-    sampler.random_state = np.random.RandomState(seed).get_state()  # noqa: NPY002 (emcee's own kind)
+    sampler.random_state = np.random.RandomState(seed).get_state()
     for _ in sampler.sample(walkers, iterations=n_step):
         if progress is not None:
             progress()
@@ -222,7 +230,7 @@ def _begin(problem: Problem, free: list[str], seed: int) -> dict[str, float]:
     spans = _spans(coarse, values)
     for mag in spans["mag"] if shifts else [0.0]:
         for colour in spans["colour"] if colours else [0.0]:
-            moved = _moved(coarse, values, shifts, colours, mag, colour)
+            moved = _moved(coarse, values, (shifts, colours), (mag, colour))
             if moved is not None:
                 tried.append((coarse.log_likelihood(moved), moved))
     if not tried:
@@ -249,20 +257,19 @@ def _spans(problem: Problem, values: dict[str, float]) -> dict[str, Array]:
     middle = float(np.median(stars.colour) - np.median(found.colour))
     width = max(1.0, float(np.subtract(*np.percentile(stars.colour, [95, 5]))))
     return {
-        "mag": np.arange(low, high, 0.1),
-        "colour": np.arange(middle - width, middle + width, 0.05),
+        "mag": np.arange(low, high, 0.15),
+        "colour": np.arange(middle - width, middle + width, 0.08),
     }
 
 
 def _moved(
     problem: Problem,
     values: dict[str, float],
-    shifts: list[str],
-    colours: list[str],
-    mag: float,
-    colour: float,
+    names: tuple[list[str], list[str]],
+    place: tuple[float, float],
 ) -> dict[str, float] | None:
     """Return parameters that shift the curve so; None outside their ranges."""
+    (shifts, colours), (mag, colour) = names, place
     moved = dict(values)
     if "colour_offset" in colours:
         moved["colour_offset"] = values["colour_offset"] - (colour - problem.shift(values)[0])
@@ -318,7 +325,10 @@ def _stepped(problem: Problem, start: Array, i: int) -> Array:
 def _scattered(problem: Problem, best: Array, n_walker: int, rng) -> Array:
     """Put walkers around the best place, all where the posterior is not naught."""
     scale = np.array(
-        [0.2 * STEPS[name] * (best[i] if name == "age" else 1) for i, name in enumerate(problem.free)]
+        [
+            0.2 * STEPS[name] * (best[i] if name == "age" else 1)
+            for i, name in enumerate(problem.free)
+        ]
     )
     walkers: list[Array] = []
     for n_try in range(200 * n_walker):

@@ -1,8 +1,8 @@
 """How likely stars of a colour-magnitude diagram are, given an isochrone, pairs and field stars.
 
-The likelihood is that of each star's colour at its magnitude. What it has of the two errors and their
-covariance is exact; how many stars there are at a magnitude plays no part, for that depends on
-where the observer looked and how deep he saw.
+The likelihood is that of each star's colour at its magnitude. What it has of the two errors and
+their covariance is exact; how many stars there are at a magnitude plays no part, for that depends
+on where the observer looked and how deep he saw.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ from .isochrone_cloud import PAIR_BLUR_COLOUR, PAIR_BLUR_MAG, Cloud, Points
 
 Array = NDArray[np.float64]
 
-FLOOR_COLOUR, FLOOR_MAG = 0.005, 0.01  # mag; no isochrone is better, and its points are as far apart
+FLOOR_COLOUR, FLOOR_MAG = (
+    0.005,
+    0.01,
+)  # mag; no isochrone is better, and its points are as far apart
 REACH = 5.0  # sigmas
 NOBODY = 1e-9  # stars per magnitude, where the isochrone has none
 
@@ -45,14 +48,16 @@ class Stars:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Shares of pairs among members, and of field stars among all; error of the isochrone itself."""
+    """Shares of pairs among members and of field stars among all; error of the curve itself."""
 
     binary_fraction: float
     field_fraction: float
     jitter_mag: float = 0.0
 
 
-def star_likelihood(stars: Stars, model: Cloud, shift: tuple[float, float], mixture: Mixture):
+def star_likelihood(
+    stars: Stars, model: Cloud, shift: tuple[float, float], mixture: Mixture
+) -> tuple[Array, Array]:
     """Return the density of each star's colour, and the probability that it is a member.
 
     Parameters
@@ -67,13 +72,15 @@ def star_likelihood(stars: Stars, model: Cloud, shift: tuple[float, float], mixt
     """
     colour, mag = stars.colour - shift[0], stars.mag - shift[1]
     jitter = mixture.jitter_mag**2
-    variances = (
-        stars.colour_err**2 + FLOOR_COLOUR**2 + jitter,
-        stars.mag_err**2 + FLOOR_MAG**2 + jitter,
+    moved = Stars(
+        colour,
+        mag,
+        np.sqrt(stars.colour_err**2 + FLOOR_COLOUR**2 + jitter),
+        np.sqrt(stars.mag_err**2 + FLOOR_MAG**2 + jitter),
         stars.covariance,
     )
-    single = _sums(colour, mag, *variances, model.single, (0.0, 0.0))
-    pair = _sums(colour, mag, *variances, model.pair, (PAIR_BLUR_COLOUR, PAIR_BLUR_MAG))
+    single = _sums(moved, model.single, (0.0, 0.0))
+    pair = _sums(moved, model.pair, (PAIR_BLUR_COLOUR, PAIR_BLUR_MAG))
     share = mixture.binary_fraction
     both = (1 - share) * single[0] + share * pair[0]
     at_magnitude = (1 - share) * single[1] + share * pair[1]
@@ -83,22 +90,24 @@ def star_likelihood(stars: Stars, model: Cloud, shift: tuple[float, float], mixt
     return density, np.divide(member, density, out=np.zeros_like(density), where=density > 0)
 
 
-def _sums(colour, mag, var_colour, var_mag, covariance, points: Points, blur):
+def _sums(stars: Stars, points: Points, blur: tuple[float, float]) -> tuple[Array, Array]:
     return _kernel(
-        colour,
-        mag,
-        var_colour + blur[0] ** 2,
-        var_mag + blur[1] ** 2,
-        covariance,
-        points.colour,
-        points.mag,
-        points.weight,
+        (stars.colour, stars.mag),
+        (
+            stars.colour_err**2 + blur[0] ** 2,
+            stars.mag_err**2 + blur[1] ** 2,
+            stars.covariance,
+        ),
+        (points.colour, points.mag, points.weight),
     )
 
 
 @njit(cache=True, nogil=True)
-def _kernel(colour, mag, var_colour, var_mag, covariance, at_colour, at_mag, weight):
-    """Sum Gaussians at points sorted by magnitude: joint density, and that of the magnitude alone."""
+def _kernel(stars, variances, points):
+    """Sum Gaussians at points sorted by magnitude: joint density, and of the magnitude alone."""
+    colour, mag = stars
+    var_colour, var_mag, covariance = variances
+    at_colour, at_mag, weight = points
     joint, alone = np.zeros(len(colour)), np.zeros(len(colour))
     for i in range(len(colour)):
         reach = REACH * np.sqrt(var_mag[i])

@@ -1,8 +1,8 @@
 """Isochrones of any age and metallicity within a grid, along equal evolutionary points.
 
-At one age and [Fe/H] a curve is a table by EEP; between those of the grid every magnitude and mass is
-interpolated linearly in log age and [Fe/H] at equal EEP (Dotter 2016, ApJS 222, 8), never at equal
-mass, where the giant branch of one curve would meet the turn-off of another.
+At one age and [Fe/H] a curve is a table by EEP; between those of the grid every magnitude and mass
+is interpolated linearly in log age and [Fe/H] at equal EEP (Dotter 2016, ApJS 222, 8), never at
+equal mass, where the giant branch of one curve would meet the turn-off of another.
 """
 
 import math
@@ -186,7 +186,9 @@ def choose_grid(
         )
     if len({grid.v_over_vcrit for grid in wanted}) > 1:
         spins = ", ".join(f"{grid.v_over_vcrit:g}" for grid in wanted)
-        raise UsageError(f"isochrones of several rotations, v/vcrit {spins}: choose with --v-vcrit.")
+        raise UsageError(
+            f"isochrones of several rotations, v/vcrit {spins}: choose with --v-vcrit."
+        )
     return max(wanted, key=lambda grid: len(grid.curves))
 
 

@@ -184,15 +184,16 @@ def find_diagram(
 
     with warehouse.reading() as con:
         selection = _selection(con, limits)
+        wanted: dict[str, Any] = {"colour": colour, "mag_band": mag, "selection": selection}
         if limits.catalogue is not None:
             if field is not None:
                 raise UsageError("a field or --catalogue, not both; limit a catalogue by --centre.")
-            return catalogue_diagram(con, limits.catalogue, colour, mag, selection)
+            return catalogue_diagram(con, limits.catalogue, **wanted)
     if field is None:
         raise UsageError("cmd: no field given; name one, or a catalogue with --catalogue.")
     field_id, field_name = find_field(warehouse, field)
     with warehouse.reading() as con:
-        return field_diagram(con, field_id, field_name, colour, mag, selection)
+        return field_diagram(con, field_id, field_name, **wanted)
 
 
 def find_curve(warehouse: "Warehouse", diagram: "Diagram", curve: Curve) -> "IsochroneFit":

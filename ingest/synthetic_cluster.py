@@ -88,9 +88,10 @@ def _field(rng, members: Array, truth: ClusterTruth, n_field: int) -> Array:
     """Field stars: more of them the fainter, of any colour the diagram shows."""
     limit = members[:, truth.band_of_limit]
     share = rng.uniform(size=n_field)
-    mag = truth.faintest_mag + np.log10(
-        share + (1 - share) * 10 ** (-0.3 * (truth.faintest_mag - limit.min()))
-    ) / 0.3
+    mag = (
+        truth.faintest_mag
+        + np.log10(share + (1 - share) * 10 ** (-0.3 * (truth.faintest_mag - limit.min()))) / 0.3
+    )
     colours = members - limit[:, None]
     span = colours.min(axis=0), colours.max(axis=0)
     place = rng.uniform(size=n_field)[:, None]
