@@ -116,8 +116,8 @@ class Curve:
     extinction: str = "G23"
     r_v: float | None = None
     fit: Literal["no", "least-squares", "posterior"] = "no"
-    prior: tuple[str, ...] = ()
-    hold: tuple[str, ...] = ()
+    prior: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+    hold: Annotated[tuple[str, ...], Parameter(negative=())] = ()
     max_phase: int = 2
     steps: int = 600
     seed: int = 1
@@ -143,7 +143,7 @@ def cmd(
     limits: Limits = Limits(),
     curve: Curve = Curve(),
     colour_by: Literal["separation", "density", "none"] = "separation",
-    output: tuple[Path, ...] = (),
+    output: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
 ) -> int:
     """Draw the colour-magnitude diagram of a field or a catalogue, with or without an isochrone.
 
