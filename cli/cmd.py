@@ -129,6 +129,9 @@ class Curve:
         return self.isochrone or self.fit != "no" or any(value is not None for value in given)
 
 
+NO_LIMITS, NO_CURVE = Limits(), Curve()
+
+
 def register(app: App) -> None:
     """Add the command of this module."""
     app.command(cmd)
@@ -140,8 +143,8 @@ def cmd(
     *,
     colour: str,
     mag: str,
-    limits: Limits = Limits(),
-    curve: Curve = Curve(),
+    limits: Limits = NO_LIMITS,
+    curve: Curve = NO_CURVE,
     colour_by: Literal["separation", "density", "none"] = "separation",
     output: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
 ) -> int:
@@ -283,8 +286,62 @@ def _write(
                 figure.set_facecolor("white")
                 figure.savefig(path, metadata={"Creator": None})
         return
+    if suffix == ".html":
+        path.write_text(_page(warehouse, diagram, fit), encoding="utf-8")
+        return
     raise UsageError(
-        f"{path}: a diagram is written as {', '.join(sorted(PICTURES))}, by the suffix."
+        f"{path}: a diagram is written as {', '.join(sorted(PICTURES))} or .html, by the suffix."
+    )
+
+
+def _page(warehouse: "Warehouse", diagram: "Diagram", fit: "IsochroneFit | None") -> str:
+    """Make the page with sliders; without isochrones at hand it has none."""
+    from .. import __version__
+    from ..analysis.cmd_isochrones import load_grids, what_limits
+    from ..analysis.cmd_page import MOST_POINTS, Setting, render_diagram_page
+    from ..analysis.extinction import Extinction
+    from ..warehouse.store import shipped
+
+    setting, isochrones = None, []
+    with warehouse.reading() as con:
+        points = None
+        if diagram.field_id is not None:
+            points = shipped(
+                con,
+                "diagram_points",
+                field_id=diagram.field_id,
+                aperture_id=diagram.selection.aperture_id,
+                bands=[diagram.blue, diagram.red, diagram.mag_band],
+                n_most=MOST_POINTS + 1,
+            )
+        try:
+            isochrones = load_grids(con, diagram)
+        except UsageError as error:
+            SESSION.say(f"no sliders: {error}")
+    if fit is not None:
+        grid, values = fit.problem.grid, fit.values
+        isochrones = [one for one in isochrones if one.grid_name == grid.grid_name]
+        setting = Setting(
+            values["age"],
+            values["feh"],
+            grid.v_over_vcrit,
+            values["dm"],
+            values["av"],
+            values["colour_offset"],
+            values["mag_offset"],
+        )
+    elif isochrones:
+        name = min(isochrones, key=lambda one: one.is_synthetic).grid_name
+        isochrones = [one for one in isochrones if one.grid_name == name]
+    return render_diagram_page(
+        diagram,
+        points=points,
+        isochrones=isochrones,
+        extinction=fit.problem.extinction if fit else Extinction(),
+        setting=setting,
+        version=__version__,
+        command=SESSION.command,
+        warnings=what_limits(diagram, fit) if fit else diagram.warnings,
     )
 
 
