@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..warehouse.store import Warehouse
 
 PICTURES = {".png", ".svg", ".pdf"}
+TABLES = {".csv", ".ecsv", ".parquet", ".vot"}
 
 
 @Parameter(name="*")
@@ -289,9 +290,37 @@ def _write(
     if suffix == ".html":
         path.write_text(_page(warehouse, diagram, fit), encoding="utf-8")
         return
-    raise UsageError(
-        f"{path}: a diagram is written as {', '.join(sorted(PICTURES))} or .html, by the suffix."
-    )
+    if suffix in TABLES:
+        _write_stars(warehouse, diagram, path)
+        return
+    endings = ", ".join(sorted(PICTURES | TABLES))
+    raise UsageError(f"{path}: a diagram is written as {endings} or .html, by the suffix.")
+
+
+def _write_stars(warehouse: "Warehouse", diagram: "Diagram", path: Path) -> None:
+    """Write the stars through the writers of all exports, with units, UCDs and meanings."""
+    from ..analysis import table_files
+    from ..warehouse.store import shipped
+
+    with warehouse.reading() as con:
+        meanings = shipped(con, "describe", table_name="colour_magnitude")
+    meta = {
+        "target": diagram.name,
+        "colour": diagram.colour_name,
+        "magnitude": diagram.mag_band,
+        "photometric_system": diagram.photometric_system or "instrumental",
+        "command": SESSION.command,
+    }
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        path.write_text(table_files.csv_text(diagram.stars), encoding="utf-8")
+    elif suffix == ".ecsv":
+        text = table_files.ecsv_text(diagram.stars, meanings, meta)
+        path.write_text(text, encoding="utf-8")
+    elif suffix == ".vot":
+        table_files.write_votable(path, diagram.stars, meanings, meta)
+    else:
+        table_files.write_parquet(path, diagram.stars, meanings, meta)
 
 
 def _page(warehouse: "Warehouse", diagram: "Diagram", fit: "IsochroneFit | None") -> str:

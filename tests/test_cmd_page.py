@@ -259,4 +259,6 @@ def test_density_counts_stars_per_square_magnitude():
     rng = np.random.default_rng(1)
     colour, mag = rng.uniform(0, 2, 20_000), rng.uniform(10, 20, 20_000)
     inside = (np.abs(colour - 1) < 0.5) & (np.abs(mag - 15) < 3)
-    assert np.median(local_density(colour, mag)[inside]) == pytest.approx(1000, rel=0.1)  # stars sit where there are more
+    assert np.median(local_density(colour, mag)[inside]) == pytest.approx(
+        1000, rel=0.1
+    )  # stars sit where there are more

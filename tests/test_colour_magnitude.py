@@ -449,6 +449,24 @@ def test_the_command_answers_rows_and_draws(command, capsys, tmp_path):
     assert "synthetic, made by shifts" in capsys.readouterr().err
 
 
+def test_the_stars_are_exported_with_units_and_meanings(command, tmp_path):
+    from astropy.table import Table
+
+    words = ["M 13", "--colour", "g-i", "--mag", "r"]
+    for suffix in (".csv", ".parquet", ".vot", ".ecsv"):
+        words += ["--output", str(tmp_path / f"stars{suffix}")]
+    assert command(*words) == 0
+    expected = pl.read_csv(tmp_path / "stars.csv")
+    assert (
+        expected["colour"].to_list()
+        == pl.read_parquet(tmp_path / "stars.parquet")["colour"].to_list()
+    )
+    votable = Table.read(tmp_path / "stars.vot")
+    assert str(votable["mag"].unit) == str(votable["colour"].unit) == "mag"
+    assert votable["mag"].tolist() == expected["mag"].to_list()
+    assert str(Table.read(tmp_path / "stars.ecsv")["mag_err"].unit) == "mag"
+
+
 def test_an_overlay_is_stored_once(command, warehouse, tmp_path):
     words = ["M 13", "--colour", "g-i", "--mag", "r", "--output", str(tmp_path / "a.png")]
     for _ in range(2):
@@ -484,8 +502,17 @@ def test_what_cannot_be_drawn_is_told(command, capsys, words, message):
     assert message in capsys.readouterr().err
 
 
-def test_the_rows_are_those_of_the_macro(build):
-    found = build(night())
+def test_the_rows_are_those_of_the_function_and_the_view_agrees_at_the_pivot(build):
+    tables = night()
+    for row in tables["zero_point"]:
+        row |= {"colour": None, "colour_term": None, "colour_pivot_mag": None}
+    found = build(tables)
+    view = found.sql("from colour_magnitude where blue_band = 'g' and red_band = 'r'")
+    function = found.sql("from colour_magnitude('M 13', 'g', 'r', 'r', in_aperture := 1)")
+    for name in ("mag", "mag_err", "colour", "colour_err", "n_frame"):
+        np.testing.assert_allclose(
+            view.sort("source_id")[name], function.sort("source_id")[name], atol=1e-9
+        )
     rows = found.sql("from colour_magnitude('M 13', 'g', 'i', 'r', in_aperture := 1)")
     assert (
         rows.sort("source_id")
