@@ -93,6 +93,7 @@ def _field(rng, members: Array, truth: ClusterTruth, n_field: int) -> Array:
         + np.log10(share + (1 - share) * 10 ** (-0.3 * (truth.faintest_mag - limit.min()))) / 0.3
     )
     colours = members - limit[:, None]
-    span = colours.min(axis=0), colours.max(axis=0)
+    order = np.argsort(colours[:, 0] - colours[:, -1])
+    bluest, reddest = colours[order[0]], colours[order[-1]]
     place = rng.uniform(size=n_field)[:, None]
-    return mag[:, None] + span[0] * (1 - place) + span[1] * place
+    return mag[:, None] + bluest * (1 - place) + reddest * place
