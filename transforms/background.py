@@ -21,15 +21,18 @@ class Background:
     Attributes
     ----------
     level, rms
-        Maps, shape (n_y, n_x), float32, ADU per pixel.
+        Maps of every `step_pix`-th pixel of the frame, float32, ADU per pixel.
     level_adu, rms_adu
         Medians of the maps, ADU.
+    step_pix
+        1: the maps have the shape of the frame.
     """
 
     level: NDArray[np.float32]
     rms: NDArray[np.float32]
     level_adu: float
     rms_adu: float
+    step_pix: int = 1
 
 
 def float_image(image: NDArray) -> NDArray:
@@ -47,14 +50,25 @@ def bad_pixels(image: NDArray, mask: NDArray | None) -> NDArray[np.bool_]:
         Boolean (true is bad), or bits of `PixelMask`: then the UNUSABLE are bad, others not.
     """
     bad = ~np.isfinite(image)
+    check_mask(image, mask)
     if mask is None:
         return bad
-    if mask.shape != image.shape:
+    return bad | (mask if mask.dtype == bool else (mask & UNUSABLE.value) != 0)
+
+
+def check_mask(image: NDArray, mask: NDArray | None) -> None:
+    """Refuse a mask of another shape.
+
+    Raises
+    ------
+    PhotometryError
+        With both shapes.
+    """
+    if mask is not None and mask.shape != image.shape:
         raise PhotometryError(
             f"mask of shape {mask.shape} for an image of shape {image.shape}: "
             "pass the mask that belongs to this image."
         )
-    return bad | (mask if mask.dtype == bool else (mask & UNUSABLE.value) != 0)
 
 
 def saturated_pixels(mask: NDArray | None) -> NDArray[np.bool_] | None:
@@ -71,6 +85,7 @@ def mesh_background(
     *,
     mesh_pix: int = 64,
     filter_mesh: int = 3,
+    step_pix: int = 1,
 ) -> Background:
     """Estimate the sky on a mesh: clipped mode of each box, median filter, bicubic spline.
 
@@ -89,6 +104,9 @@ def mesh_background(
         Side of a box, pixels: several times the size of the largest star.
     filter_mesh
         Side of the median filter, boxes.
+    step_pix
+        Look at every so manieth pixel along each axis, in boxes that are wider by as much: on a
+        large frame a quarter of the pixels in boxes twice as wide say as much of the sky.
 
     Raises
     ------
@@ -99,6 +117,10 @@ def mesh_background(
     ----------
     Bertin & Arnouts 1996, A&AS 117, 393; Barbary 2016, JOSS 1, 58.
     """
+    check_mask(image, mask)
+    if step_pix > 1:
+        image = image[::step_pix, ::step_pix]
+        mask = None if mask is None else mask[::step_pix, ::step_pix]
     bad = bad_pixels(image, mask)
     n_good = bad.size - int(np.count_nonzero(bad))
     if n_good < MIN_GOOD_PIXELS:
@@ -113,21 +135,30 @@ def mesh_background(
         stars = _star_pixels(pixels > level + 3 * rms)
         if CROWDED_SHARE * n_good < np.count_nonzero(stars) < n_good - MIN_GOOD_PIXELS:
             level, rms = _lay_mesh(pixels, bad | stars, box_pix, filter_mesh)
-    return Background(level, rms, _sampled_median(level), _sampled_median(rms))
+    return Background(level, rms, _sampled_median(level), _sampled_median(rms), step_pix)
 
 
-def at_pixels(smooth_map: NDArray, x, y) -> NDArray:
-    """Look up a map of the sky at positions, those beyond the edge at the edge; shape (n,)."""
+def level_at(background: Background, x, y) -> NDArray:
+    """Look up the sky at positions, beyond the edge that at the edge; shape (n,), ADU."""
+    return _looked_up(background.level, background.step_pix, x, y)
+
+
+def rms_at(background: Background, x, y) -> NDArray:
+    """Look up the noise of the sky at positions in the same way; shape (n,), ADU."""
+    return _looked_up(background.rms, background.step_pix, x, y)
+
+
+def _looked_up(smooth_map: NDArray, step_pix: int, x, y) -> NDArray:
     n_y, n_x = smooth_map.shape
-    column = np.clip(np.rint(x), 0, n_x - 1).astype(np.intp)
-    return smooth_map[np.clip(np.rint(y), 0, n_y - 1).astype(np.intp), column]
+    column = np.clip(np.rint(np.asarray(x) / step_pix), 0, n_x - 1).astype(np.intp)
+    row = np.clip(np.rint(np.asarray(y) / step_pix), 0, n_y - 1).astype(np.intp)
+    return smooth_map[row, column]
 
 
 def sky_change(background: Background, x, y, reach_pix: float) -> NDArray:
     """Tell by how much the sky changes across a circle, at its steepest; shape (n,), ADU."""
-    level = background.level
-    along_x = at_pixels(level, x + reach_pix, y) - at_pixels(level, x - reach_pix, y)
-    along_y = at_pixels(level, x, y + reach_pix) - at_pixels(level, x, y - reach_pix)
+    along_x = level_at(background, x + reach_pix, y) - level_at(background, x - reach_pix, y)
+    along_y = level_at(background, x, y + reach_pix) - level_at(background, x, y - reach_pix)
     return np.hypot(along_x, along_y)
 
 

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from ..errors import PhotometryError
-from .background import Background, bad_pixels, saturated_pixels
+from .background import Background, check_mask, level_at, rms_at, saturated_pixels
 from .flags import Flag
+from .mask import UNUSABLE, PixelMask, mask_bits
 from .shapes import SIGMA_PER_FWHM, Shapes, centred_shapes
+from .significance import bits_around, significance_map, without_bad_pixels
 
 DETECTION_SCHEMA = {
     "x_pix": pl.Float64,
@@ -76,16 +78,12 @@ def detect(
     PhotometryError
         If the frame is so crowded or noisy that detection runs out of room.
     """
-    bad = bad_pixels(image, mask)
-    net = np.subtract(image, background.level, dtype=np.float32)
-    if bad.any():
-        net[bad] = np.nan
+    check_mask(image, mask)
     if not background.rms_adu > 0:
         return pl.DataFrame(schema=DETECTION_SCHEMA)
-    noise = np.maximum(background.rms, 0.1 * background.rms_adu)
-    significance = np.divide(net, noise, dtype=np.float32)
-    if bad.any():
-        significance[bad] = 0.0
+    bits = mask_bits(mask)
+    pixels = without_bad_pixels(image, mask)
+    significance = significance_map(pixels, bits, background)
 
     def extract(kernel_fwhm_pix: float) -> tuple[NDArray, float]:
         objects = _extract(
@@ -95,17 +93,23 @@ def detect(
             min_area_pix=min_area_pix,
             deblend_contrast=deblend_contrast,
         )
-        objects = objects[~_is_artefact(objects, net, noise)]
-        return objects, _frame_fwhm(objects, net, kernel_fwhm_pix)
+        objects = objects[~_is_artefact(objects, pixels, background)]
+        return objects, _frame_fwhm(objects, pixels, background, kernel_fwhm_pix)
 
     objects, seen_fwhm_pix = extract(fwhm_pix)
     if not 0.6 < seen_fwhm_pix / fwhm_pix < 1.6:
         objects, seen_fwhm_pix = extract(min(seen_fwhm_pix, MAX_KERNEL_FWHM_PIX))
     shapes = centred_shapes(
-        net, objects["x"], objects["y"], fwhm_pix=seen_fwhm_pix, leash_pix=0.7 * seen_fwhm_pix
+        pixels,
+        objects["x"],
+        objects["y"],
+        fwhm_pix=seen_fwhm_pix,
+        leash_pix=0.7 * seen_fwhm_pix,
+        sky_adu=level_at(background, objects["x"], objects["y"]),
     )
-    flags = _flags(objects, shapes, bad, saturated_pixels(mask), seen_fwhm_pix)
-    return _rows(shapes, objects, net, flags, seen_fwhm_pix)
+    flags = _flags(objects, shapes, pixels, bits, seen_fwhm_pix)
+    peak, _ = _neighbourhood(objects, pixels, background)
+    return _rows(shapes, peak, flags, seen_fwhm_pix)
 
 
 def whole_stars(stars: pl.DataFrame, *, fwhm_pix: float | None) -> pl.DataFrame:
@@ -209,20 +213,23 @@ def _extract(significance, fwhm_pix, *, threshold_sigma, min_area_pix, deblend_c
     )
 
 
-def _neighbourhood(objects: NDArray, net: NDArray) -> tuple[NDArray, NDArray]:
-    """Give the brightest pixel of each object and the sum of the eight around it."""
-    n_y, n_x = net.shape
+def _neighbourhood(
+    objects: NDArray, image: NDArray, background: Background
+) -> tuple[NDArray, NDArray]:
+    """Give the brightest pixel of each object over its sky, and the sum of the eight around it."""
+    n_y, n_x = image.shape
     x, y = objects["xpeak"].astype(np.intp), objects["ypeak"].astype(np.intp)
+    sky = level_at(background, x, y)
     total = np.zeros(x.size)
     for dy, dx in product((-1, 0, 1), repeat=2):
         is_inside = (x + dx >= 0) & (x + dx < n_x) & (y + dy >= 0) & (y + dy < n_y)
-        value = net[np.clip(y + dy, 0, n_y - 1), np.clip(x + dx, 0, n_x - 1)]
+        value = image[np.clip(y + dy, 0, n_y - 1), np.clip(x + dx, 0, n_x - 1)] - sky
         total += np.where(is_inside & np.isfinite(value), value, 0)
-    peak = np.nan_to_num(net[y, x])
+    peak = np.nan_to_num(image[y, x] - sky)
     return peak, total - peak
 
 
-def _is_artefact(objects: NDArray, net: NDArray, noise: NDArray) -> NDArray[np.bool_]:
+def _is_artefact(objects: NDArray, image: NDArray, background: Background) -> NDArray[np.bool_]:
     """Mark what is sharper than a star: light in one pixel and too little around it.
 
     A star of FWHM 1.2 pixels, the sharpest that counts, has at least 0.8 of its brightest
@@ -230,25 +237,28 @@ def _is_artefact(objects: NDArray, net: NDArray, noise: NDArray) -> NDArray[np.b
     """
     if objects.size == 0:
         return np.zeros(0, dtype=bool)
-    peak, around = _neighbourhood(objects, net)
+    peak, around = _neighbourhood(objects, image, background)
     ratio = around / np.maximum(peak, 1e-30)
     starlike = ratio[ratio > 0.8]
     limit = 0.5 * max(np.median(starlike) if starlike.size else 0.0, 1.2)
-    scatter = np.sqrt(8 + limit**2) * noise[objects["ypeak"], objects["xpeak"]]
+    noise = rms_at(background, objects["xpeak"], objects["ypeak"])
+    scatter = np.sqrt(8 + limit**2) * np.maximum(noise, 0.1 * background.rms_adu)
     return around + 3 * scatter < limit * peak
 
 
-def _frame_fwhm(objects: NDArray, net: NDArray, window_fwhm_pix: float) -> float:
+def _frame_fwhm(
+    objects: NDArray, image: NDArray, background: Background, window_fwhm_pix: float
+) -> float:
     """Measure the median FWHM of the brighter stars; the window's own if none can be measured."""
     usable = objects[objects["flag"] == 0]
     usable = usable if usable.size >= 5 else objects
     # the very brightest may be saturated, the faint are noisy
     order = np.argsort(-usable["cflux"])[: max(5, min(N_STAR_FOR_FWHM, usable.size // 2))]
+    x, y = usable["x"][order], usable["y"][order]
+    sky = level_at(background, x, y)
     fwhm_pix = window_fwhm_pix
     for _ in range(3):
-        shapes = centred_shapes(
-            net, usable["x"][order], usable["y"][order], fwhm_pix=fwhm_pix, leash_pix=fwhm_pix
-        )
+        shapes = centred_shapes(image, x, y, fwhm_pix=fwhm_pix, leash_pix=fwhm_pix, sky_adu=sky)
         seen = shapes.fwhm_pix[shapes.is_converged & np.isfinite(shapes.fwhm_pix)]
         if seen.size == 0:
             return fwhm_pix
@@ -258,31 +268,21 @@ def _frame_fwhm(objects: NDArray, net: NDArray, window_fwhm_pix: float) -> float
     return fwhm_pix
 
 
-def _flags(objects, shapes: Shapes, bad, saturated, fwhm_pix: float) -> NDArray[np.int32]:
-    n_y, n_x = bad.shape
+def _flags(objects, shapes: Shapes, image, bits, fwhm_pix: float) -> NDArray[np.int32]:
+    n_y, n_x = image.shape
     x, y = shapes.x_pix, shapes.y_pix
     flags = np.where(objects["flag"] & MERGED, Flag.BLENDED.value, 0)
     flags |= np.where(shapes.is_converged, 0, Flag.BLENDED.value)
     reach = fwhm_pix
     on_edge = (x < reach) | (y < reach) | (x > n_x - 1 - reach) | (y > n_y - 1 - reach)
     flags |= np.where(on_edge, Flag.EDGE.value, 0)
-    for flag, pixels in ((Flag.SATURATED, saturated), (Flag.BAD_PIXEL, bad)):
-        if pixels is not None and pixels.any():
-            flags |= np.where(_touches(pixels, x, y, round(fwhm_pix)), flag.value, 0)
+    met = bits_around(image, bits, x, y, round(fwhm_pix))
+    for flag, marked in ((Flag.SATURATED, PixelMask.SATURATED), (Flag.BAD_PIXEL, UNUSABLE)):
+        flags |= np.where(met & marked.value, flag.value, 0)
     return flags.astype(np.int32)
 
 
-def _touches(pixels: NDArray[np.bool_], x, y, reach_pix: int) -> NDArray[np.bool_]:
-    """Tell which positions have a marked pixel in the square around them."""
-    padded = np.pad(pixels, reach_pix)
-    column = np.clip(np.rint(x).astype(int), 0, pixels.shape[1] - 1)
-    row = np.clip(np.rint(y).astype(int), 0, pixels.shape[0] - 1)
-    offsets = range(2 * reach_pix + 1)
-    return np.any([padded[row + dy, column + dx] for dy in offsets for dx in offsets], axis=0)
-
-
-def _rows(shapes: Shapes, objects, net, flags, fwhm_pix: float) -> pl.DataFrame:
-    peak, _ = _neighbourhood(objects, net)
+def _rows(shapes: Shapes, peak, flags, fwhm_pix: float) -> pl.DataFrame:
     stars = pl.DataFrame(
         {
             "x_pix": shapes.x_pix,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import PhotometryError
 from .apertures import annulus_skies, circle_sums, peaks
-from .background import Background, float_image, sky_change
+from .background import Background, check_mask, float_image, sky_change
 from .blending import blending
 from .flags import Flag
 from .growth import (
@@ -21,7 +21,7 @@ from .growth import (
     moffat_profile,
     radial_profile,
 )
-from .mask import NOT_SKY, UNUSABLE, PixelMask
+from .mask import NOT_SKY, UNUSABLE, PixelMask, mask_bits
 from .missing import missing_shares
 from .photometry_rows import Sky, aperture_rows, measurement_rows
 from .shapes import SIGMA_PER_FWHM, Shapes, centred_shapes
@@ -47,7 +47,6 @@ FLAG_OF_MISSING = {
     PixelMask.OUTSIDE: Flag.OFF_FRAME,
 }
 NOT_FOR_GROWTH = UNUSABLE | PixelMask.SATURATED | PixelMask.NONLINEAR
-NO_BITS = np.zeros((0, 0), dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +158,12 @@ def forced_photometry(
     PhotometryError
         If radii are out of order or the arrays do not fit each other.
     """
+    check_mask(image, mask)
     if raw is not None and raw.shape != image.shape:
         raise PhotometryError(f"raw frame of shape {raw.shape}, calibrated of {image.shape}.")
     pixels = _Pixels(
         float_image(image),
-        _mask_bits(image, mask),
+        mask_bits(mask),
         _checked_radii(apertures, annulus_inner_pix, annulus_outer_pix, fwhm_pix),
         float(annulus_inner_pix),
         float(annulus_outer_pix),
@@ -348,13 +348,3 @@ def _checked_radii(apertures, inner_pix, outer_pix, fwhm_pix) -> NDArray[np.floa
     if not fwhm_pix > 0:
         raise PhotometryError(f"FWHM {fwhm_pix:g} pixels: a positive width expected.")
     return radius
-
-
-def _mask_bits(image: NDArray, mask: NDArray | None) -> NDArray:
-    if mask is None:
-        return NO_BITS
-    if mask.shape != image.shape:
-        raise PhotometryError(f"mask of shape {mask.shape} for an image of {image.shape}.")
-    if mask.dtype == bool:
-        return mask.view(np.uint8) * np.uint8(PixelMask.BAD)
-    return np.ascontiguousarray(mask)

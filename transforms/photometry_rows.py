@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from .background import Background, at_pixels
+from .background import Background, level_at, rms_at
 from .shapes import Shapes
 
 MEASUREMENT_SCHEMA = {
@@ -66,7 +66,7 @@ def measurement_rows(
     mesh, mesh_rms = (
         (None, None)
         if background is None
-        else (at_pixels(background.level, x, y), at_pixels(background.rms, x, y))
+        else (level_at(background, x, y), rms_at(background, x, y))
     )
     return pl.DataFrame(
         {

@@ -34,8 +34,10 @@ class Reduced:
     saturation_source: str
 
 
-def reduce_light(task: LightTask) -> Reduced:
+def reduce_light(task: LightTask, *, sky_step_pix: int = 1) -> Reduced:
     """Read a frame, calibrate it with its masters and measure its sky.
+
+    `sky_step_pix` is that of `mesh_background`.
 
     Raises
     ------
@@ -49,7 +51,9 @@ def reduce_light(task: LightTask) -> Reduced:
         source = "none" if saturation_adu is None else "pixels"
     calibrated = calibrate_light(task, raw, saturation_adu)
     data, mask = calibrated.data_adu, calibrated.mask
-    background = mesh_background(data, mask=mask, mesh_pix=task.config.detection.mesh_pix)
+    background = mesh_background(
+        data, mask=mask, mesh_pix=task.config.detection.mesh_pix, step_pix=sky_step_pix
+    )
     return Reduced(raw, data, mask, background, saturation_adu, source)
 
 

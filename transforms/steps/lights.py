@@ -21,6 +21,7 @@ from ..pool import Outcome, run_tasks
 from .detectors import detectors
 from .master_files import corner_in
 from .paths import frame_paths
+from .settings import psf_radii
 from .tasks import FieldFile, LightTask, MasterFile
 from .worker import measure_light
 
@@ -156,6 +157,7 @@ def _configured(
         "arcsec": photometry.apertures_arcsec,
         "pix": photometry.apertures_pix,
         "fwhm": photometry.apertures_fwhm,
+        "psf": psf_radii(photometry),
     }
     return tuple(aperture for aperture in apertures if aperture[2] in wanted[aperture[1]])
 

@@ -5,12 +5,13 @@ import json
 
 import polars as pl
 
-from ...warehouse.config import Camera, Config
+from ...warehouse.config import Camera, Config, Photometry
 from ...warehouse.runs import Run
 from ...warehouse.store import Warehouse
 from ..flags import MEANINGS
 from ..index_files import index_paths, solver_program
 
+PSF_REACH_FWHM = 4.0  # how far a fitted profile is taken; see `psf`
 # Raise it when the numbers a recipe gives change: everything made with it becomes pending.
 ZERO_POINT_VERSION = 1
 PHOTOMETRY_VERSION = 3
@@ -117,6 +118,11 @@ def _cameras(run: Run, stored: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=stored.schema)
 
 
+def psf_radii(photometry: Photometry) -> tuple[float, ...]:
+    """Return the radius of the aperture of kind psf, in FWHM, if fluxes by fit are asked for."""
+    return () if photometry.psf == "none" else (PSF_REACH_FWHM,)
+
+
 def _apertures(run: Run, stored: pl.DataFrame) -> pl.DataFrame:
     """Number the configured apertures; one that was used before keeps its number."""
     photometry = run.warehouse.config.photometry
@@ -125,6 +131,7 @@ def _apertures(run: Run, stored: pl.DataFrame) -> pl.DataFrame:
         *(("arcsec", radius) for radius in photometry.apertures_arcsec),
         *(("pix", radius) for radius in photometry.apertures_pix),
         *(("fwhm", radius) for radius in photometry.apertures_fwhm),
+        *(("psf", radius) for radius in psf_radii(photometry)),
     ]
     for aperture in configured:
         known.setdefault(aperture, max(known.values(), default=0) + 1)

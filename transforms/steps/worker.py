@@ -25,6 +25,7 @@ from ..flags import Flag
 from ..header_wcs import Verdict, trusted_wcs
 from ..photometry import Photometry, forced_photometry
 from ..plate import compared
+from ..profile_photometry import ProfilePhotometry, profile_photometry
 from ..registration import (
     Registration,
     apply_registration,
@@ -38,6 +39,7 @@ from .light_pixels import Reduced, reduce_light
 from .tasks import FieldFile, LightTask
 
 LEAST_USEFUL_PIX = 3.0  # a smaller radius loses light even to the pixels themselves
+LARGE_FRAME_PIX = 4_000_000  # above it every second pixel along each axis tells enough of the sky
 FALLBACK_FWHM_PIX = 3.0  # for the radii of a frame without any star to measure
 
 
@@ -84,7 +86,7 @@ def measure_light(task: LightTask) -> Path:
     field_stars = read_field_stars(task.field.stars)
     registration, method, matched = _register(task, task.field, field_stars, seen.stars, header.wcs)
     field_stars = _with_flags(field_stars, registration, matched)
-    photometry = _photometry(task, task.field, field_stars, registration, seen)
+    photometry, profiles = _photometry(task, task.field, field_stars, registration, seen)
     if photometry.measurement.is_empty():
         raise RegistrationError(
             f"{task.path}: none of the {field_stars.height} stars of its field lies on the frame."
@@ -97,12 +99,14 @@ def measure_light(task: LightTask) -> Path:
         ).with_columns(field_id=pl.lit(task.field.field_id)),
         "calibration": pl.DataFrame([task.calibration], infer_schema_length=None),
         "measurement": photometry.measurement,
-        "aperture_flux": photometry.aperture_flux,
+        "aperture_flux": _both(photometry.aperture_flux, profiles.aperture_flux),
         "curve_of_growth": photometry.curve_of_growth,
         "product": pl.DataFrame(
             {"step": ["photometry"], "recipe": [task.recipe], "state": ["done"]}
         ),
     }
+    fitted = {"point_spread": profiles.point_spread, "profile_fit": profiles.profile_fit}
+    tables |= {name: rows for name, rows in fitted.items() if rows is not None}
     if task.defects is not None:
         tables["defect_use"] = pl.DataFrame({"master_id": [task.defects.master_id]})
     if matched is not None:
@@ -135,6 +139,12 @@ def read_field_stars(path: Path) -> pl.DataFrame:
     return pl.read_parquet(path)
 
 
+@lru_cache(maxsize=4)
+def _field_wcs(cards: str) -> WCS:
+    """Return the WCS of a field, which all its frames need: astropy takes long to read one."""
+    return wcs_from_cards(cards)
+
+
 def refuse_incomplete(task: LightTask) -> None:
     """Refuse a light that lacks a master the configuration asks for; the nearest are named.
 
@@ -154,7 +164,8 @@ def refuse_incomplete(task: LightTask) -> None:
 
 def _see(task: LightTask) -> Seen:
     refuse_incomplete(task)
-    frame = reduce_light(task)
+    is_large = task.shape[0] * task.shape[1] > LARGE_FRAME_PIX
+    frame = reduce_light(task, sky_step_pix=2 if is_large else 1)
     settings = task.config.detection
     stars = detect(
         frame.data_adu,
@@ -241,7 +252,7 @@ def _with_flags(
 def _guess(field: FieldFile, header_wcs: WCS | None) -> Registration | None:
     if header_wcs is None or field.cards is None:
         return None
-    reference = wcs_from_cards(field.cards)
+    reference = _field_wcs(field.cards)
     try:
         return registration_from_map(
             lambda x, y: pixel_positions(header_wcs, *sky_positions(reference, x, y)),
@@ -258,7 +269,7 @@ def _photometry(
     field_stars: pl.DataFrame,
     registration: Registration,
     seen: Seen,
-) -> Photometry:
+) -> tuple[Photometry, ProfilePhotometry]:
     settings = task.config.photometry
     fwhm_pix = seen.quality["fwhm_pix"][0] or FALLBACK_FWHM_PIX
     scale = _frame_scale(field, registration)
@@ -270,11 +281,12 @@ def _photometry(
         float(np.sqrt(inner_pix**2 + settings.annulus_min_area_pix / np.pi)),
     )
     x, y = apply_registration(registration, field_stars["x_pix"], field_stars["y_pix"])
-    return forced_photometry(
+    placed = field_stars.select("source_id", "flux_adu", "flags").with_columns(
+        x_pix=pl.Series(x), y_pix=pl.Series(y)
+    )
+    photometry = forced_photometry(
         seen.frame.data_adu,
-        field_stars.select("source_id", "flux_adu", "flags").with_columns(
-            x_pix=pl.Series(x), y_pix=pl.Series(y)
-        ),
+        placed,
         apertures=radii,
         annulus_inner_pix=inner_pix,
         annulus_outer_pix=outer_pix,
@@ -284,6 +296,24 @@ def _photometry(
         background=seen.frame.background,
         recentre_signal_to_noise=settings.recentre_signal_to_noise,
     )
+    profiles = profile_photometry(
+        seen.frame.data_adu,
+        seen.frame.mask,
+        photometry,
+        placed,
+        apertures=radii,
+        psf_aperture_id=next((number for number, kind, _ in task.apertures if kind == "psf"), None),
+        psf_model=settings.psf,
+        fit_model=settings.profile_fit,
+        annulus_pix=(inner_pix, outer_pix),
+        fwhm_pix=fwhm_pix,
+        gain_e_per_adu=task.gain_e_per_adu,
+    )
+    return photometry, profiles
+
+
+def _both(rows: pl.DataFrame, more: pl.DataFrame | None) -> pl.DataFrame:
+    return rows if more is None else pl.concat([rows, more])
 
 
 def _frame_scale(field: FieldFile, registration: Registration) -> float | None:
@@ -324,7 +354,7 @@ def _sky_solution(
         row = wcs_row(header.wcs, *shape, method="header")
         return row.with_columns(verdict=pl.lit("header not confirmed by stars"))
     try:
-        carried = carried_wcs(wcs_from_cards(field.cards), registration, *shape)
+        carried = carried_wcs(_field_wcs(field.cards), registration, *shape)
     except RegistrationError:
         return None  # measured all the same: its stars are known by the registration
     row = wcs_row(carried, *shape, method="field", n_star=registration.n_star)
