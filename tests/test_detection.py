@@ -8,6 +8,7 @@ from photutils.detection import DAOStarFinder
 from scipy.spatial import KDTree
 
 from starmuster.ingest.synthetic_pixels import render_stars
+from starmuster.transforms import detection
 from starmuster.transforms.background import mesh_background
 from starmuster.transforms.calibrate import PixelMask
 from starmuster.transforms.detection import detect, frame_quality, whole_stars
@@ -230,3 +231,33 @@ def test_green_and_red_frames_of_m13_share_more_than_900_stars(real_data):
     assert np.count_nonzero(common) >= 900
     # the fainter ones have centroid errors of their own
     assert np.median(distance[:1200][common[:1200]]) * 0.668 < 0.11
+
+
+def test_strips_of_a_frame_give_the_stars_of_the_whole(monkeypatch):
+    shape = (400, 300)
+    rng = np.random.default_rng(41)
+    x, y = rng.uniform(5, 295, 150), rng.uniform(5, 395, 150)
+    y[:3] = 200.2  # on the seam of two strips
+    frame = render_stars(x, y, 10 ** rng.uniform(3.2, 5, 150), shape=shape, fwhm_pix=3.2)
+    frame += rng.normal(300, 8, shape)
+    mask = np.zeros(shape, dtype=np.uint8)
+    mask[100:103, 50:60] = PixelMask.BAD
+    sky = mesh_background(frame, mask)
+    whole = detect(frame, background=sky, mask=mask)
+    monkeypatch.setattr(detection, "STRIP_PIX", 300 * 200)
+    assert detect(frame, background=sky, mask=mask).equals(whole)
+
+
+def test_every_second_pixel_of_the_sky_is_enough_for_detection():
+    shape = (512, 512)
+    rng = np.random.default_rng(42)
+    x, y = rng.uniform(5, 505, 100), rng.uniform(5, 505, 100)
+    frame = render_stars(x, y, 10 ** rng.uniform(3.5, 5, 100), shape=shape, fwhm_pix=3.2)
+    truth = 300 + np.linspace(0, 60, 512)
+    frame += rng.normal(0, 8, shape) + truth
+    fine, coarse = (mesh_background(frame, mesh_pix=32, step_pix=step) for step in (1, 2))
+    assert coarse.level.shape == (256, 256)
+    assert np.sqrt(np.mean((coarse.level - truth[::2]) ** 2)) < 0.15 * 8
+    assert coarse.rms_adu == pytest.approx(fine.rms_adu, rel=0.02)
+    counts = [detect(frame, background=sky).height for sky in (fine, coarse)]
+    assert abs(counts[0] - counts[1]) <= 2

@@ -1,6 +1,6 @@
 """The stars of a frame: found by matched filter, centred by windowed moments."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,8 @@ MIN_FWHM_PIX = 1.2
 MAX_KERNEL_FWHM_PIX = 12.0
 N_STAR_FOR_FWHM = 300
 PIXEL_STACK = 300_000  # pixels above the threshold sep has room for; more only when needed
+STRIP_PIX = 10_000_000  # of a strip of a large frame
+STRIP_MARGIN = 100  # rows beyond a strip that its objects may reach into
 LEAST_WIDTH = 0.5  # of the frame's FWHM; no star is sharper
 MERGED = 1  # bit of sep: deblended from a larger object
 
@@ -83,15 +85,22 @@ def detect(
         return pl.DataFrame(schema=DETECTION_SCHEMA)
     bits = mask_bits(mask)
     pixels = without_bad_pixels(image, mask)
-    significance = significance_map(pixels, bits, background)
 
     def extract(kernel_fwhm_pix: float) -> tuple[NDArray, float]:
-        objects = _extract(
-            significance,
-            kernel_fwhm_pix,
-            threshold_sigma=threshold_sigma,
-            min_area_pix=min_area_pix,
-            deblend_contrast=deblend_contrast,
+        objects = np.concatenate(
+            [
+                _extract(
+                    pixels,
+                    bits,
+                    background,
+                    strip,
+                    kernel_fwhm_pix=kernel_fwhm_pix,
+                    threshold_sigma=threshold_sigma,
+                    min_area_pix=min_area_pix,
+                    deblend_contrast=deblend_contrast,
+                )
+                for strip in _strips(pixels.shape)
+            ]
         )
         objects = objects[~_is_artefact(objects, pixels, background)]
         return objects, _frame_fwhm(objects, pixels, background, kernel_fwhm_pix)
@@ -183,7 +192,40 @@ def gaussian_kernel(fwhm_pix: float) -> NDArray[np.float32]:
     return np.outer(profile, profile).astype(np.float32)
 
 
-def _extract(significance, fwhm_pix, *, threshold_sigma, min_area_pix, deblend_contrast):
+def _strips(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Cut a frame into strips of rows whose significance takes little room; small ones are one."""
+    n_strip = max(1, shape[0] * shape[1] // STRIP_PIX)
+    edges = np.linspace(0, shape[0], n_strip + 1).astype(int).tolist()
+    return list(pairwise(edges))
+
+
+def _extract(
+    pixels,
+    bits,
+    background: Background,
+    strip: tuple[int, int],
+    *,
+    kernel_fwhm_pix: float,
+    threshold_sigma,
+    min_area_pix,
+    deblend_contrast,
+) -> NDArray:
+    """Find the objects whose brightest pixel lies in a strip; their wings may leave it."""
+    first, last = max(0, strip[0] - STRIP_MARGIN), min(pixels.shape[0], strip[1] + STRIP_MARGIN)
+    significance = significance_map(pixels, bits, background, first, last)
+    objects = _objects(
+        significance,
+        kernel_fwhm_pix,
+        threshold_sigma=threshold_sigma,
+        min_area_pix=min_area_pix,
+        deblend_contrast=deblend_contrast,
+    )
+    for name in ("y", "ypeak"):
+        objects[name] += first
+    return objects[(objects["ypeak"] >= strip[0]) & (objects["ypeak"] < strip[1])]
+
+
+def _objects(significance, fwhm_pix, *, threshold_sigma, min_area_pix, deblend_contrast):
     kernel = gaussian_kernel(fwhm_pix)
     # with one noise for all pixels sep filters with the kernel over its sum and compares with the
     # noise before filtering; the noise after it is this much smaller

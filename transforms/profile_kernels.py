@@ -9,9 +9,9 @@ GAUSSIAN, MOFFAT = 0, 1
 # parameters of a fit: flux, x, y, sky, then the inverse widths a, b, c of
 # q = a dx^2 + 2 b dx dy + c dy^2, and the exponent of a Moffat profile
 N_PARAMETER = 8
-MAX_ITERATIONS = 40
+MAX_ITERATIONS = 100
 SETTLED = 1e-7  # relative fall of chi-square
-LEAST_BETA, MOST_BETA = 1.1, 15.0
+LEAST_BETA, MOST_BETA = 1.1, 15.0  # a steeper profile is a Gaussian to the pixels
 MIN_PIXELS_PER_PARAMETER = 2
 # two points of Gauss-Legendre quadrature along each axis of a pixel
 NODE = 0.5 / sqrt(3.0)
@@ -92,9 +92,8 @@ def _normal(model, image, usable, box, p, weight, matrix, vector, slope):  # noq
 
 
 @njit(cache=True, nogil=True)
-def _is_possible(model, p):
-    is_ellipse = p[4] > 0.0 and p[6] > 0.0 and p[4] * p[6] - p[5] * p[5] > 1e-8
-    return is_ellipse and (model == GAUSSIAN or LEAST_BETA < p[7] < MOST_BETA)
+def _is_ellipse(p):
+    return p[4] > 0.0 and p[6] > 0.0 and p[4] * p[6] - p[5] * p[5] > 1e-8
 
 
 @njit(cache=True, nogil=True)
@@ -111,7 +110,8 @@ def _fit_one(model, image, usable, box, p, weight):  # noqa: PLR0917
         step = np.linalg.solve(damped, vector[:n_free])
         tried = p.copy()
         tried[:n_free] += step
-        if not (np.isfinite(step).all() and _is_possible(model, tried)):
+        tried[7] = min(max(tried[7], LEAST_BETA), MOST_BETA)
+        if not (np.isfinite(step).all() and _is_ellipse(tried)):
             damping *= 10.0
             if damping > 1e12:
                 return np.nan

@@ -21,6 +21,7 @@ from .psf import FittedFluxes, fitted_fluxes, point_spread, point_spread_row
 GUESS_FWHM = 1.5  # radius of the aperture that the first fluxes are taken from
 MIN_SIGNAL_TO_NOISE = 10.0  # of a star that a profile is fitted to
 MIN_SIGNAL_TO_NOISE_FOR_SPREAD = 100.0
+LONELY_FWHM = 3.0  # no light of others within it: profiles are fitted to two
 CLOSE_FWHM = 0.7  # nearer stars share their light as the noise has it
 NOT_FITTED = UNUSABLE | PixelMask.SATURATED | PixelMask.NONLINEAR
 # a fit does without missing pixels and takes neighbours off: what circles say of them is void
@@ -86,7 +87,7 @@ def profile_photometry(
         return ProfilePhotometry(None, None, None)
     gain = gain_e_per_adu if gain_e_per_adu and gain_e_per_adu > 0 else None
     pixels, bits = float_image(image), mask_bits(mask)
-    known = _known(photometry, sources, apertures, annulus_pix, fwhm_pix)
+    known = _known(photometry, sources, apertures, fwhm_pix)
     fits = fluxes = spread_row = None
     if fit_model != "none":
         bright = known.stars.filter(pl.Series(known.is_bright))
@@ -106,7 +107,7 @@ def profile_photometry(
     return ProfilePhotometry(fluxes, spread_row, fits)
 
 
-def _known(photometry: Photometry, sources, apertures, annulus_pix, fwhm_pix: float) -> _Known:
+def _known(photometry: Photometry, sources, apertures, fwhm_pix: float) -> _Known:
     radius = np.array(list(apertures.values()))
     guess = list(apertures)[int(np.argmin(np.abs(radius - GUESS_FWHM * fwhm_pix)))]
     first = photometry.aperture_flux.filter(aperture_id=guess).select(
@@ -132,7 +133,7 @@ def _known(photometry: Photometry, sources, apertures, annulus_pix, fwhm_pix: fl
         _numbers(stars, "common_flux"),
         (flags == 0) & (signal_to_noise > MIN_SIGNAL_TO_NOISE_FOR_SPREAD),
         brightness=signal_to_noise,
-        reach_pix=annulus_pix[0],
+        reach_pix=LONELY_FWHM * fwhm_pix,
     )
     return _Known(stars, signal_to_noise > MIN_SIGNAL_TO_NOISE, lonely)
 

@@ -17,7 +17,7 @@ from ..cosmics import CosmicLimits, mask_cosmic_rays
 from ..linearity import make_linearity
 from ..pixels import Image, read_pixels
 from ..saturation import estimate_saturation_adu
-from .master_files import cut, read_defects, read_master
+from .master_files import cut, read_defects, read_master, read_pedestal
 from .masters import frame_sections
 from .tasks import LightTask, MasterFile
 
@@ -65,15 +65,27 @@ def calibrate_light(task: LightTask, raw: NDArray[Any], saturation_adu: float | 
     CalibrationError
         A master is gone, or holds another part of a frame than the light.
     """
-    bias, dark, flat = (_pixels(master, raw) for master in (task.bias, task.dark, task.flat))
-    calibrated = calibrate(
-        raw,
-        bias=bias,
-        dark=dark,
-        flat=flat,
-        **_treatment(task, saturation_adu),
-    )
+    treatment = _treatment(task, saturation_adu)
+    treatment |= _levels(task, raw, treatment)
+    calibrated = calibrate(raw, flat=_pixels(task.flat, raw), **treatment)
     return _without_cosmic_rays(task, calibrated, saturation_adu)
+
+
+def _levels(task: LightTask, raw: NDArray[Any], treatment: dict[str, Any]) -> dict[str, Any]:
+    """Read bias and dark; as one image, half the room and time, where nothing comes between."""
+    bias, dark = task.bias, task.dark
+    is_one = task.dark_is_bias_subtracted and treatment["linearity"] is None
+    if bias is None or dark is None or bias.corner != dark.corner or not is_one:
+        return {"bias": _pixels(bias, raw), "dark": _pixels(dark, raw)}
+    held = read_pedestal(
+        bias.path, bias.checksum, dark.path, dark.checksum, treatment["dark_scale"]
+    )
+    return {
+        "bias": None,
+        "dark": cut(held, dark.corner, raw.shape),
+        "dark_is_bias_subtracted": False,
+        "dark_scale": 1.0,
+    }
 
 
 def _pixels(master: MasterFile | None, raw: NDArray[Any]) -> Image | None:

@@ -39,6 +39,23 @@ def read_master(path: Path, checksum: str) -> Image:
     return np.ascontiguousarray(_read(path, checksum), dtype=np.float32)
 
 
+@lru_cache(maxsize=2)
+def read_pedestal(
+    bias: Path, bias_checksum: str, dark: Path, dark_checksum: str, dark_scale: float
+) -> Image:
+    """Read a bias with a scaled dark, free of bias, added to it; same errors."""
+    total = np.ascontiguousarray(_read(bias, bias_checksum), dtype=np.float32)
+    current = np.ascontiguousarray(_read(dark, dark_checksum), dtype=np.float32)
+    if current.shape != total.shape:
+        raise CalibrationError(
+            f"{dark}: {current.shape[1]} x {current.shape[0]} pixels, but the master bias has "
+            f"{total.shape[1]} x {total.shape[0]}. Retire one of the two masters."
+        )
+    current *= np.float32(dark_scale)
+    total += current
+    return total
+
+
 @lru_cache(maxsize=1)
 def read_defects(path: Path, checksum: str) -> NDArray[np.uint8]:
     """Read a map of defects, bits of `PixelMask`, shape (n_y, n_x); same errors."""
