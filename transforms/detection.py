@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from ..errors import PhotometryError
-from .background import Background, check_mask, level_at, rms_at, saturated_pixels
+from .background import Background, check_mask, level_at, n_saturated, rms_at
 from .flags import Flag
 from .mask import UNUSABLE, PixelMask, mask_bits
 from .shapes import SIGMA_PER_FWHM, Shapes, centred_shapes
@@ -155,7 +155,6 @@ def frame_quality(
     -------
     One row with the columns of table `frame_quality`, frame_id apart.
     """
-    saturated = saturated_pixels(mask)
     clean = stars.filter((pl.col("flags") & (Flag.SATURATED | Flag.EDGE | Flag.BAD_PIXEL)) == 0)
     bright = clean.head(N_STAR_FOR_FWHM)
     return pl.DataFrame(
@@ -165,7 +164,7 @@ def frame_quality(
             "n_star": [stars.height],
             "fwhm_pix": [bright["fwhm_pix"].median()],
             "elongation": [bright["elongation"].median()],
-            "n_saturated_pix": [0 if saturated is None else int(np.count_nonzero(saturated))],
+            "n_saturated_pix": [n_saturated(mask)],
             "saturation_adu": [saturation_adu],
             "saturation_source": [saturation_source],
             "flags": [flags],

@@ -39,7 +39,8 @@ from .light_pixels import Reduced, reduce_light
 from .tasks import FieldFile, LightTask
 
 LEAST_USEFUL_PIX = 3.0  # a smaller radius loses light even to the pixels themselves
-LARGE_FRAME_PIX = 4_000_000  # above it every second pixel along each axis tells enough of the sky
+# above so many pixels every second or third along each axis tells enough of the sky
+SKY_STEP_PIX = {4_000_000: 2, 30_000_000: 3}
 FALLBACK_FWHM_PIX = 3.0  # for the radii of a frame without any star to measure
 
 
@@ -164,8 +165,9 @@ def refuse_incomplete(task: LightTask) -> None:
 
 def _see(task: LightTask) -> Seen:
     refuse_incomplete(task)
-    is_large = task.shape[0] * task.shape[1] > LARGE_FRAME_PIX
-    frame = reduce_light(task, sky_step_pix=2 if is_large else 1)
+    n_pix = task.shape[0] * task.shape[1]
+    step_pix = max((step for least, step in SKY_STEP_PIX.items() if n_pix > least), default=1)
+    frame = reduce_light(task, sky_step_pix=step_pix)
     settings = task.config.detection
     stars = detect(
         frame.data_adu,
