@@ -31,6 +31,7 @@ from . import (
     housekeeping,
     ingesting,
     pictures,
+    plates,
     timing,
 )
 from .session import SESSION
@@ -57,6 +58,7 @@ for module in (
     cmd,
     cmd_report,
     pictures,
+    plates,
     cameras,
     housekeeping,
     foreign,

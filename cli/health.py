@@ -3,22 +3,31 @@
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from .. import __version__
 from ..errors import StarmusterError
 
+if TYPE_CHECKING:
+    from ..transforms.index_files import IndexFile
+    from ..warehouse.store import Warehouse
+
 PACKAGES = ("duckdb", "polars", "numpy", "astropy", "ccdproc", "photutils", "sep", "exoplanet-core")
 LOW_DISK_GB = 5.0
-INDEX_FOLDERS = (Path("/usr/share/astrometry"), Path("/usr/local/astrometry/data"))
 
 
 def examine(folder: Path | None, *, wait_s: float) -> pl.DataFrame:
     """Look at the installation and, where there is one, the warehouse."""
-    findings = [*_versions(), *_solver(), *_warehouse(folder, wait_s)]
+    from ..transforms.index_files import index_files
+
+    chosen = _index_folder(folder)
+    files = index_files(chosen)
+    findings = [*_versions(), *_solver(files), *_warehouse(folder, files, wait_s)]
     return pl.DataFrame(
         findings,
         schema={
@@ -29,6 +38,18 @@ def examine(folder: Path | None, *, wait_s: float) -> pl.DataFrame:
         },
         orient="row",
     )
+
+
+def _index_folder(folder: Path | None) -> str | None:
+    """Return the folder of index files that the settings name, if they can be read."""
+    from ..warehouse.config import FILE_NAME, read_config
+    from ..warehouse.store import find_folder
+
+    path = find_folder(folder).expanduser() / FILE_NAME
+    try:
+        return read_config(path).registration.index_folder if path.is_file() else None
+    except StarmusterError:
+        return None  # said below, where the warehouse is opened
 
 
 def _versions() -> list[tuple[str, str, str, str]]:
@@ -42,21 +63,48 @@ def _versions() -> list[tuple[str, str, str, str]]:
     return found
 
 
-def _solver() -> list[tuple[str, str, str, str]]:
-    program = shutil.which("solve-field")
+def _solver(files: "Sequence[IndexFile]") -> list[tuple[str, str, str, str]]:
+    from ..transforms.index_files import reach_text, solver_program
+
+    program = solver_program()
+    found = [("solve-field", program, "good", "")] if program else []
     if program is None:
         advice = "optional: apt-get install astrometry.net; without it, stars are matched only"
-        return [("solve-field", "not installed", "optional", advice)]
-    found = [("solve-field", program, "good", "")]
-    files = sorted(path for folder in INDEX_FOLDERS for path in folder.glob("index-*.fits"))
-    if files:
-        seen = f"{len(files)} index files in {files[0].parent}"
-        return [*found, ("index files", seen, "good", "")]
-    advice = "apt-get install astrometry-data-tycho2 (fields of 22 arcmin and more)"
-    return [*found, ("index files", "none", "optional", advice)]
+        found = [("solve-field", "not installed", "optional", advice)]
+    for file in files:
+        if file.defect is not None:
+            found.append(("index file", file.defect, "bad", "install it again, or remove it"))
+    good = [file for file in files if file.defect is None]
+    if not good:
+        advice = "apt-get install astrometry-data-tycho2 (fields of 22 arcmin and more)"
+        return [*found, ("index files", "none", "optional", advice)]
+    seen = f"{len(good)} in {good[0].path.parent}: {reach_text(good)}"
+    return [*found, ("index files", seen, "good", "")]
 
 
-def _warehouse(folder: Path | None, wait_s: float) -> list[tuple[str, str, str, str]]:
+def _views(warehouse: "Warehouse", files: "Sequence[IndexFile]") -> list[tuple[str, str, str, str]]:
+    """Compare the width of the stored frames with the scales of the index files."""
+    from ..transforms.index_files import install_command
+
+    found: list[tuple[str, str, str, str]] = []
+    for row in warehouse.query("fields_of_view").to_dicts():
+        width = row["width_arcmin"]
+        subject = f"field {row['field_name']}"
+        placed = f"{row['n_on_sky']} of {row['n_frame']} frames on the sky"
+        if width is None:
+            seen, advice = f"scale not known; {placed}", "scale_arcsec_per_pix in [camera] helps"
+            found.append((subject, seen, "optional", advice))
+            continue
+        helpful = [file for file in files if file.helps(width)]
+        seen = f"{width:.3g} arcmin wide, {len(helpful)} index files fit; {placed}"
+        advice = "" if helpful else install_command(width)
+        found.append((subject, seen, "good" if helpful else "optional", advice))
+    return found
+
+
+def _warehouse(
+    folder: Path | None, files: "Sequence[IndexFile]", wait_s: float
+) -> list[tuple[str, str, str, str]]:
     from ..warehouse.store import DATABASE_NAME, Warehouse, find_folder
 
     place = find_folder(folder).expanduser().resolve()
@@ -77,6 +125,7 @@ def _warehouse(folder: Path | None, wait_s: float) -> list[tuple[str, str, str, 
             size_mb = warehouse.database.stat().st_size / 1e6
             n_frame = warehouse.query("totals")["n_frames"][0]
             found.append(("warehouse", f"{place}, {size_mb:.0f} MB, {n_frame} frames", "good", ""))
+            found += _views(warehouse, files)
             with warehouse.claimed():
                 found.append(("lock", "free", "good", ""))
     except StarmusterError as error:

@@ -515,6 +515,8 @@ def documents(played) -> dict[tuple[str, str], list[dict[str, Any]]]:
         ("light-curve", "JSON, list; each"): document_of("light-curve", PLANET),
         ("colour", "JSON, object"): [document_of("colour", "1", "--bands", "r", "r", "r")],
         ("chart", "JSON, object"): [document_of("chart", "1")],
+        ("plates", "JSON, list; each"): document_of("plates"),
+        ("solve", "JSON, object"): [document_of("solve")],
         ("identify", "JSON, object"): [tied],
         ("import ephemerides", "JSON, object"): [imported],
         ("import ephemerides", "JSON, each of `refused`"): refused["refused"],

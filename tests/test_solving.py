@@ -1,6 +1,7 @@
 """Fields that come to the sky late, by what is at hand, and solvers that misbehave."""
 
 import io
+import json
 import shutil
 import stat
 import time
@@ -223,3 +224,55 @@ def test_a_later_frame_that_is_on_the_sky_by_itself_lends_its_place_to_the_field
     assert rows(copied, "wcs").height == PLAN.n_light + 1
     reference = rows(copied, "wcs").filter(pl.col("verdict").str.contains("carried over"))
     assert reference["method"].to_list() == ["header"]
+
+
+def test_plates_tell_how_well_the_stars_agree_and_draw_it(solved, tmp_path):
+    code, told = asked(solved, "--json", "plates")
+    assert code == 0, told
+    listed = pl.DataFrame(json.loads(told)).sort("frame_id")
+    assert listed["method"].to_list().count("catalogue") == 1
+    assert listed["median_residual_pix"].max() < 0.3
+    number = listed.filter(method="catalogue")["frame_id"][0]
+    picture = tmp_path / "plate.png"
+    code, told = asked(solved, "plates", "--frame", number, "--output", picture)
+    assert code == 0, told
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert asked(solved, "plates", "--frame", "nowhere.fits")[0] == 2
+
+
+def test_quality_of_a_plate_is_that_of_its_residuals(database, fill):
+    rng = np.random.default_rng(3)
+    n_star = 400
+    place = rng.uniform(0, [1000, 800], (n_star, 2))
+    off = rng.normal(0, 0.2, (n_star, 2))
+    off[(place > [500, 400]).all(axis=1)] += [1.0, 0.0]  # one quadrant is shifted
+    used = rng.random(n_star) < 0.9
+    given = {
+        "frame": [{"frame_id": 1, "n_x_pix": 1000, "n_y_pix": 800}],
+        "wcs": [{"frame_id": 1, "scale_arcsec_per_pix": 2.0, "method": "catalogue"}],
+        "wcs_residual": [
+            {
+                "frame_id": 1,
+                "x_pix": x,
+                "y_pix": y,
+                "dx_pix": dx,
+                "dy_pix": dy,
+                "is_used": bool(is_used),
+            }
+            for (x, y), (dx, dy), is_used in zip(place, off, used, strict=True)
+        ],
+    }
+    for table, rows_given in given.items():
+        database.register("given", fill(table, rows_given))
+        database.execute(f"insert into {table} by name from given")
+    (row,) = database.table("wcs_quality").pl().to_dicts()
+    distance = np.hypot(*off[used].T)
+    assert row["n_star"] == used.sum()
+    assert row["n_left_out"] == n_star - used.sum()
+    assert row["median_residual_arcsec"] == pytest.approx(2 * np.median(distance), rel=1e-4)
+    assert row["rms_residual_pix"] == pytest.approx(np.sqrt(np.mean(distance**2)), rel=1e-4)
+    assert row["max_residual_pix"] == pytest.approx(distance.max(), rel=1e-4)
+    assert row["quadrant_offset_pix"] == pytest.approx(1.0, abs=0.1)
+    inner = (((place[used] / [500, 400]) - 1) ** 2).sum(axis=1) < 2 / np.pi
+    expected = [np.sqrt(np.mean(distance[here] ** 2)) for here in (inner, ~inner)]
+    assert [row["rms_inner_pix"], row["rms_outer_pix"]] == pytest.approx(expected, rel=1e-3)

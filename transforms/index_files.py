@@ -12,6 +12,14 @@ from ..errors import FrameError
 
 CONFIGS = (Path("/etc/astrometry.cfg"), Path("/usr/local/astrometry/etc/astrometry.cfg"))
 FOLDERS = (Path("/usr/share/astrometry"), Path("/usr/local/astrometry/data"))
+# Debian packages, and the Gaia series 5200 to 5206 for smaller fields, by scale, arcmin
+DEBIAN = (
+    ("astrometry-data-tycho2-07", 22, 30),
+    ("astrometry-data-tycho2-08", 30, 42),
+    ("astrometry-data-tycho2-09", 42, 60),
+    ("astrometry-data-tycho2-10-19", 60, 2000),
+)
+LITE_ARCMIN = ((2, 2.8), (2.8, 4), (4, 5.6), (5.6, 8), (8, 11), (11, 16), (16, 22))
 BLOCK_BYTE = 2880
 LARGEST_HEADER_BLOCK = 200
 # a quad of stars helps if it is no larger than the frame, and not lost among its stars
@@ -62,6 +70,28 @@ def reach_text(files: Sequence[IndexFile]) -> str:
     low = min(file.low_arcmin for file in good) / LARGEST_SHARE
     high = max(file.high_arcmin for file in good) / LEAST_SHARE
     return f"index files for fields of {low:.3g} to {min(high, 180 * 60):.3g} arcmin"
+
+
+def install_command(width_arcmin: float) -> str:
+    """Return the command that installs index files whose quads fit well into a frame.
+
+    Quads between a third and the whole of the width are asked for: smaller ones are many and large,
+    and hardly needed.
+    """
+    low, high = width_arcmin / 3, width_arcmin
+    packages = [name for name, least, most in DEBIAN if least < high and most > low]
+    if packages:
+        return "apt-get install " + " ".join(packages)
+    series = [
+        f"{5200 + k}" for k, size in enumerate(LITE_ARCMIN) if low < size[1] and size[0] < high
+    ]
+    if not series:
+        return "no index files are published for fields that small: import a catalogue instead"
+    names = ",".join(f"index-{name}-*.fits" for name in series)
+    return (
+        f"wget -r -np -nd -P ~/astrometry -A '{names}' http://data.astrometry.net/5200/LITE/ "
+        "(then registration.index_folder), or import a catalogue of the field"
+    )
 
 
 def _configured() -> list[Path]:

@@ -35,7 +35,6 @@ MEASURED_TABLES = (
     "point_spread",
     "profile_fit",
     "registration",
-    "wcs_residual",
 )
 
 
@@ -211,17 +210,23 @@ def _seal(run: Run, outcomes: list[Outcome], *, say: Callable[[str], None]) -> C
     if failed:
         tables["product"].append(failed_products(failed, "photometry"))
     frame_ids = [outcome.task.frame_id for outcome in outcomes]
+    # a reference frame was compared with a catalogue, when its field was solved
+    compared = [one.task.frame_id for one in outcomes if not _is_reference(one.task)]
     measured = {name: pl.concat(rows) for name, rows in tables.items()}
     run.store(
         "photometry",
         measured,
         night=outcomes[0].task.night,
-        replaces=dict.fromkeys(MEASURED_TABLES, frame_ids),
+        replaces=dict.fromkeys(MEASURED_TABLES, frame_ids) | {"wcs_residual": compared},
     )
     n_measurement = measured["measurement"].height if "measurement" in measured else 0
     return Counter(
         measured=len(outcomes) - len(failed), failed=len(failed), measurements=n_measurement
     )
+
+
+def _is_reference(task: LightTask) -> bool:
+    return task.field is not None and task.field.reference_frame_id == task.frame_id
 
 
 def failed_products(tasks: Sequence[LightTask], step: str) -> pl.DataFrame:
