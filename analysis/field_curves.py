@@ -1,6 +1,6 @@
 """Light curves of all stars of a field at once, by any of the three ensembles."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import AnalysisError, UsageError
 from .comparison_stars import steadiest
-from .inhomogeneous import solve_inhomogeneous
+from .inhomogeneous import Solution, solve_inhomogeneous
 from .star_tables import StarTable, common_factor, levels
 
 Array = NDArray[np.float64]
@@ -17,6 +17,7 @@ Method = Literal["weights", "sum", "inhomogeneous"]
 METHODS = get_args(Method)
 
 MAX_CANDIDATE = 60  # brightest stars that are weighed against each other
+MIN_POINT = 10  # with fewer, a scatter says nothing
 MIN_SHARE = 0.9  # of the frames, on which a comparison star must be clean
 MAG_PER_LN = 2.5 / np.log(10)
 
@@ -27,7 +28,7 @@ class FieldCurves:
 
     `relative`, `relative_err` are (n_star, n_frame), nan where not measured; `is_used` the stars
     of the ensemble, `weight` their weights (sum 1, nan for others), `factor` what the frames let
-    through, (n_frame,).
+    through, (n_frame,); `solution` that of the inhomogeneous ensemble.
     """
 
     source_id: NDArray[np.int64]
@@ -36,6 +37,7 @@ class FieldCurves:
     is_used: NDArray[np.bool_]
     weight: Array
     factor: Array
+    solution: Solution | None = None
 
 
 def field_curves(
@@ -68,7 +70,7 @@ def field_curves(
     if method == "sum":
         weight = levels(table.flux[used])
         weight = weight / weight.sum()
-    return _weighted(table, used, weight)
+    return leave_one_out(table, used, weight)
 
 
 def _candidates(table: StarTable) -> NDArray[np.intp]:
@@ -84,7 +86,8 @@ def _candidates(table: StarTable) -> NDArray[np.intp]:
     return np.sort(enough[np.argsort(-level, kind="stable")[:MAX_CANDIDATE]])
 
 
-def _weighted(table: StarTable, used: NDArray[np.intp], weight: Array) -> FieldCurves:
+def leave_one_out(table: StarTable, used: NDArray[np.intp], weight: Array) -> FieldCurves:
+    """Divide by the weighted mean of some stars; each of these by the mean of the others."""
     factor, level = common_factor(table.flux[used], weight, accuracy=1e-5)
     present = np.where(np.isfinite(table.flux[used]), weight[:, None], 0.0)
     share = np.where(present > 0, table.flux[used] / level[:, None], 0.0) * present
@@ -117,7 +120,8 @@ def _inhomogeneous(table: StarTable, used: NDArray[np.intp]) -> FieldCurves:
     weight = 1 / np.maximum(found.scatter_mag[used], 1e-4) ** 2
     relative_err = np.hypot(table.err / factor, relative * found.zero_err_mag / MAG_PER_LN)
     weight = weight / weight.sum()
-    return _normalised(table, relative, relative_err, used, weight=weight, factor=factor)
+    curves = _normalised(table, relative, relative_err, used, weight=weight, factor=factor)
+    return replace(curves, solution=found)
 
 
 def _normalised(
@@ -147,8 +151,8 @@ def _normalised(
 def star_summary(curves: FieldCurves) -> pl.DataFrame:
     """Say how much each star scatters: one row a star, the most constant first.
 
-    source_id, n_frame, scatter (robust, total), step_scatter (from frame to frame), err (median
-    error), is_comparison, weight.
+    source_id, n_frame, scatter (robust, total), step_scatter (from frame to frame), both null for
+    fewer than 10 frames, err (median error), is_comparison, weight.
     """
     relative = curves.relative
     total = 1.4826 * levels(np.abs(relative - 1))
@@ -167,5 +171,54 @@ def star_summary(curves: FieldCurves) -> pl.DataFrame:
             }
         )
         .with_columns(pl.col("scatter", "step_scatter", "err", "weight").fill_nan(None))
+        .with_columns(
+            pl.when(pl.col("n_frame") >= MIN_POINT).then(pl.col("scatter", "step_scatter"))
+        )
         .sort("scatter", "source_id", nulls_last=True)
     )
+
+
+def curve_rows(table: StarTable, curves: FieldCurves) -> pl.DataFrame:
+    """One row a frame and star that was measured: frame_id, source_id, relative flux, error."""
+    star, frame = np.nonzero(np.isfinite(curves.relative))
+    return pl.DataFrame(
+        {
+            "frame_id": np.asarray(table.frame_id)[frame],
+            "source_id": curves.source_id[star],
+            "relative_flux": curves.relative[star, frame],
+            "relative_flux_err": curves.relative_err[star, frame],
+        }
+    ).with_columns(pl.col("relative_flux_err").fill_nan(None))
+
+
+def solution_rows(
+    table: StarTable, curves: FieldCurves, *, field_id: int, band: str | None, aperture_id: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of the tables `ensemble_frame` and `ensemble_source`."""
+    found = curves.solution
+    if found is None:
+        raise UsageError("only the inhomogeneous ensemble has a solution to store.")
+    where = {
+        "field_id": pl.lit(field_id),
+        "band": pl.lit(band, pl.String),
+        "aperture_id": pl.lit(aperture_id),
+    }
+    frames = pl.DataFrame(
+        {
+            "frame_id": table.frame_id,
+            "zero_mag": found.zero_mag,
+            "zero_err_mag": found.zero_err_mag,
+            "n_star": found.n_star,
+        }
+    ).filter(pl.col("zero_mag").is_finite())
+    sources = pl.DataFrame(
+        {
+            "source_id": curves.source_id,
+            "mean_mag": found.mean_mag,
+            "scatter_mag": found.scatter_mag,
+            "n_frame": np.isfinite(found.residual_mag).sum(axis=1),
+            "is_constant": curves.is_used,
+        }
+    ).filter(pl.col("mean_mag").is_finite())
+    sources = sources.with_columns(pl.col("scatter_mag").fill_nan(None))
+    return frames.with_columns(**where), sources.with_columns(**where)

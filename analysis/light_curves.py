@@ -13,7 +13,7 @@ from ..warehouse.config import Ensemble
 from ..warehouse.store import shipped
 from .comparison_stars import choose_comparison
 from .ensembles import differential, sum_weights
-from .field_curves import Method
+from .field_curves import Method, curve_rows, leave_one_out
 from .star_tables import ordered_frames, tabulate
 from .stars import Star
 
@@ -40,6 +40,9 @@ class LightCurve:
         the points outside it about a parabola (of the comparison stars if none are).
     aperture_scatter
         One row an aperture tried: aperture_id, aperture_name, scatter.
+    own
+        Comparison stars over the others: source_id, frame_id, mid_bjd_tdb (of the target),
+        relative_flux.
     """
 
     star: Star
@@ -51,6 +54,7 @@ class LightCurve:
     comparison: pl.DataFrame
     scatter: float
     aperture_scatter: pl.DataFrame
+    own: pl.DataFrame
 
 
 def star_nights(con: duckdb.DuckDBPyConnection, star: Star) -> pl.DataFrame:
@@ -144,7 +148,21 @@ def light_curve(
         for curve in curves
     ]
     best = min(curves, key=lambda curve: curve.scatter)
-    return replace(best, aperture_scatter=pl.DataFrame(tried))
+    own = own_curves(rows.filter(aperture_id=best.aperture_id), best)
+    return replace(best, aperture_scatter=pl.DataFrame(tried), own=own)
+
+
+def own_curves(rows: pl.DataFrame, curve: LightCurve) -> pl.DataFrame:
+    """Divide each comparison star by the others: what they do by themselves."""
+    used = curve.comparison.filter("is_used").select("source_id", "weight")
+    stars = rows.join(used, on="source_id", how="semi")
+    table = tabulate(stars, ordered_frames(rows))
+    weight = pl.DataFrame({"source_id": table.source_id}).join(
+        used, on="source_id", how="left", maintain_order="left"
+    )
+    curves = leave_one_out(table, np.arange(len(table.source_id)), weight["weight"].to_numpy())
+    times = curve.points.select("frame_id", "mid_bjd_tdb")
+    return curve_rows(table, curves).drop("relative_flux_err").join(times, on="frame_id")
 
 
 def compare(
@@ -197,6 +215,7 @@ def compare(
         ),
         scatter=_scatter(quiet, comparison, is_transit=transit_bjd_tdb is not None),
         aperture_scatter=pl.DataFrame(),
+        own=pl.DataFrame(),
     )
 
 

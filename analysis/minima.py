@@ -2,16 +2,24 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from ..warehouse.packages import table_schemas
 from .red_noise import robust_scatter
+
+if TYPE_CHECKING:
+    from .light_curves import LightCurve
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 MIN_POINT = 8  # of the dip
+MIN_CLIMB = 0.3  # of the rise of one side that the other must show
+MIN_SIGMA = 5.0  # depth over the error of the mean of a quarter of the points: dips were searched
 MIN_SIDE = 3  # points of the dip on each side of the minimum
 SHARE_OF_DEPTH = 0.85  # points below this share of the way up to the shoulders make the dip
 N_PAIR = 41  # pairs of magnitudes that are compared in a reflection
@@ -92,12 +100,14 @@ def time_of_minimum(
     if fit is None:
         return Minimum("no minimum", "the dip has no lowest point within it", len(t))
     degree, lowest, curve = fit
-    if min(int((t < lowest).sum()), int((t > lowest).sum())) < MIN_SIDE:
-        why = f"fewer than {MIN_SIDE} points on one side of {zero + lowest:.5f}"
+    climb = np.array([curve(t[0]), curve(t[-1])]) - curve(lowest)
+    n_side = min(int((t < lowest).sum()), int((t > lowest).sum()))
+    if n_side < MIN_SIDE or climb.min() < MIN_CLIMB * climb.max():
+        why = f"too little of one side of the minimum near {zero + lowest:.5f}"
         return Minimum("one side only", why, len(t))
     scatter = robust_scatter(f - curve(t))
     depth = float(np.median(flux[~dip]) - curve(lowest)) if (~dip).any() else float(np.ptp(f))
-    if depth < 3 * scatter / math.sqrt(len(t) / 4):
+    if depth < MIN_SIGMA * scatter / math.sqrt(len(t) / 4):
         return Minimum("no minimum", f"a dip of {100 * depth:.2f} % within the noise", len(t))
     middle = _kwee(t, f, lowest)
     errors = _errors(t, f, curve, degree, lowest)
@@ -226,3 +236,24 @@ def _errors(
         robust_scatter(np.array(each)) if len(each) > 1 else least for each in (extrema, axes)
     )
     return max(low_err, least), max(kwee_err, least)
+
+
+def minimum_row(timed: Minimum, curve: "LightCurve") -> pl.DataFrame:
+    """Return the row of table `minimum_fit`, without fitted_utc."""
+    row = {
+        "source_id": curve.star.source_id,
+        "night": curve.night,
+        "band": curve.band,
+        "aperture_id": curve.aperture_id,
+        "verdict": timed.verdict,
+        "n_point": timed.n_point,
+        "depth": timed.depth,
+        "kwee_bjd_tdb": timed.kwee_d,
+        "kwee_err_d": timed.kwee_err_d,
+        "polynomial_bjd_tdb": timed.polynomial_d,
+        "polynomial_err_d": timed.polynomial_err_d,
+        "polynomial_degree": timed.polynomial_degree,
+        "difference_sigma": timed.difference_sigma,
+    }
+    schema = table_schemas()["minimum_fit"]
+    return pl.DataFrame([row], schema={name: schema[name] for name in row})

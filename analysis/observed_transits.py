@@ -2,20 +2,25 @@
 
 import difflib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import polars as pl
+import xxhash
 
 from ..errors import AnalysisError, NotFoundError
 from ..warehouse.config import Ensemble
 from ..warehouse.store import shipped
 from .baselines import COVARIATES
 from .light_curves import LightCurve, light_curve
+from .minima import Minimum, time_of_minimum
 from .orbits import Ephemeris, predict
+from .posteriors import Posterior, evidence, likelihood_of, sample
 from .stars import Star, find_star
+from .transit_results import with_posterior
 from .transits import TransitFit, fit_transit
 
 MARGIN_D = 0.01  # around the predicted contacts: frames there do not choose comparison stars
@@ -26,6 +31,8 @@ class ObservedTransit:
     """A planet's transit in one night: what was predicted, seen and fitted.
 
     `planet` is the row of table `planet`; `curve` is None where there is no light curve.
+    `fingerprint` is that of the rows and settings behind the fit, `minimum` the time of the dip
+    without a model.
     """
 
     planet: dict[str, Any]
@@ -34,6 +41,8 @@ class ObservedTransit:
     band: str | None
     curve: LightCurve | None
     fit: TransitFit
+    fingerprint: str | None = None
+    minimum: Minimum | None = None
 
 
 def find_planet(con: duckdb.DuckDBPyConnection, name: str) -> dict[str, Any]:
@@ -94,6 +103,27 @@ def observe_transit(
     NotFoundError
         No such planet, its star is in no field, or it was not measured in that night.
     """
+    return fitted(
+        observe_curve(con, name, night=night, band=band, aperture=aperture, options=options)
+    )
+
+
+def observe_curve(
+    con: duckdb.DuckDBPyConnection,
+    name: str,
+    *,
+    night: str | None = None,
+    band: str | None = None,
+    aperture: str | None = None,
+    options: Ensemble,
+) -> ObservedTransit:
+    """Make the light curve that `observe_transit` fits; its `fit` has the verdict "no data" yet.
+
+    Raises
+    ------
+    NotFoundError
+        As `observe_transit`.
+    """
     row = find_planet(con, name)
     planet = Ephemeris.from_row(row)
     star = find_star(con, row["planet_name"])
@@ -107,6 +137,7 @@ def observe_transit(
             chosen["first_contact_bjd_tdb"] - MARGIN_D,
             chosen["fourth_contact_bjd_tdb"] + MARGIN_D,
         )
+    where = (chosen["night"], chosen["band"])
     try:
         curve = light_curve(
             con,
@@ -120,9 +151,68 @@ def observe_transit(
     except AnalysisError as error:
         if aperture is not None:
             raise
-        fit = _no_data(planet, str(error))
-        return ObservedTransit(row, star, chosen["night"], chosen["band"], None, fit)
-    return ObservedTransit(row, star, curve.night, curve.band, curve, fit_curve(curve, planet))
+        return ObservedTransit(row, star, *where, None, _no_data(planet, str(error)))
+    mark = _fingerprint(row, curve, options)
+    return ObservedTransit(row, star, *where, curve, _no_data(planet, "not fitted"), mark)
+
+
+def fitted(transit: ObservedTransit) -> ObservedTransit:
+    """Fit the light curve, and time its minimum without a model where there is a dip."""
+    if transit.curve is None:
+        return transit
+    fit = fit_curve(transit.curve, Ephemeris.from_row(transit.planet))
+    timed = None
+    if fit.mid_bjd_tdb is not None:
+        points = fit.points.filter(~pl.col("is_outlier"))
+        near = (fit.first_contact_bjd_tdb, fit.fourth_contact_bjd_tdb)
+        time_d, flux = (points[name].to_numpy() for name in ("bjd_tdb", "detrended_flux"))
+        timed = time_of_minimum(time_d, flux, near_d=near)  # pyright: ignore[reportArgumentType]
+    return replace(transit, fit=fit, minimum=timed)
+
+
+def sampled(
+    transit: ObservedTransit,
+    *,
+    n_sample: int,
+    sampler: Literal["emcee", "dynesty"],
+    advance: Callable[[int], None] | None = None,
+) -> ObservedTransit:
+    """Sample the posterior of a fitted transit; one without a transit stays as it is."""
+    fit = transit.fit
+    if fit.settled is None or fit.error_inflation is None:
+        return transit
+    likelihood = likelihood_of(fit.settled, fit.prior, fit.error_inflation)
+    terms = [name for name in fit.parameters or {} if name.startswith("baseline ")]
+    if sampler == "dynesty":
+        posterior = evidence(likelihood, n_sample=n_sample, terms=terms)
+    else:
+        posterior = sample(likelihood, fit.settled, n_sample=n_sample, terms=terms, advance=advance)
+    return replace(transit, fit=with_posterior(fit, posterior))
+
+
+def residual_correlation(transit: ObservedTransit) -> dict[int, float]:
+    """Correlate each comparison star's own curve with the residuals of the fit."""
+    curve, fit = transit.curve, transit.fit
+    if curve is None or fit.points.is_empty() or fit.points["residual"].is_null().all():
+        return {}
+    residual = fit.points.filter(~pl.col("is_outlier")).select("bjd_tdb", "residual")
+    joined = curve.own.join(residual, left_on="mid_bjd_tdb", right_on="bjd_tdb")
+    found = (
+        joined.group_by("source_id")
+        .agg(r=pl.corr("relative_flux", "residual"), n=pl.len())
+        .filter((pl.col("n") > 9) & pl.col("r").is_finite())
+    )
+    return dict(found.sort("source_id").select("source_id", "r").iter_rows())
+
+
+def _fingerprint(planet: dict[str, Any], curve: LightCurve, options: Ensemble) -> str:
+    """Hash all that decides the numbers of a fit: rows, comparison stars, ephemeris, settings."""
+    digest = xxhash.xxh3_128()
+    digest.update(curve.points.write_csv().encode())
+    digest.update(curve.comparison.sort("source_id").write_csv().encode())
+    digest.update(repr(sorted(planet.items())).encode())
+    digest.update(options.fingerprint().encode())
+    return digest.hexdigest()
 
 
 def fit_curve(curve: LightCurve, planet: Ephemeris) -> TransitFit:
@@ -172,7 +262,31 @@ def fit_row(transit: ObservedTransit) -> pl.DataFrame:
         "chi2_reduced": fit.chi2_reduced,
         "baseline": fit.baseline,
         "parameters": json.dumps(parameters),
+        "method": fit.method,
+        "noise_model": "white with red-noise factors",
+        "ensemble_method": curve.comparison["ensemble_method"][0] if curve else None,
+        "delta_bic_flat": fit.delta_bic_flat,
+        "mid_permutation_err_d": fit.mid_permutation_err_d,
+        "radius_ratio_permutation_err": fit.radius_ratio_permutation_err,
+        "mid_spread_d": fit.mid_spread_d,
+        "radius_ratio_low": fit.radius_ratio_low,
+        "radius_ratio_high": fit.radius_ratio_high,
+        "limb_darkening": fit.limb_darkening,
+        "rows_fingerprint": transit.fingerprint,
     }
+    if transit.minimum is not None:
+        row |= {
+            "minimum_bjd_tdb": transit.minimum.kwee_d,
+            "minimum_err_d": transit.minimum.kwee_err_d,
+        }
+    if fit.posterior is not None:
+        row |= {
+            "n_posterior": fit.posterior.samples.height,
+            "n_effective": fit.posterior.n_effective,
+            "autocorrelation_step": fit.posterior.autocorrelation_step,
+            "is_converged": fit.posterior.is_converged,
+            "log_evidence_ratio": fit.posterior.log_evidence_ratio,
+        }
     return pl.DataFrame([row], infer_schema_length=None)
 
 
@@ -202,7 +316,31 @@ def summary(transit: ObservedTransit, files: list[str]) -> dict[str, Any]:
         "residual_scatter_all": fit.residual_scatter_all,
         "n_outliers": fit.n_outliers,
         "o_minus_c_min": fit.o_minus_c_min,
+        "method": fit.method,
+        "ensemble": curve.comparison["ensemble_method"][0] if curve else None,
+        "baseline": fit.baseline,
+        "red_noise_factor": fit.red_noise_factor,
+        "radius_ratio_low": fit.radius_ratio_low,
+        "radius_ratio_high": fit.radius_ratio_high,
+        "mid_spread_min": None if fit.mid_spread_d is None else 1440 * fit.mid_spread_d,
+        "delta_bic_flat": fit.delta_bic_flat,
+        "limb_darkening": fit.limb_darkening,
+        "minimum": None if transit.minimum is None else _minimum(transit.minimum),
+        "posterior": None if fit.posterior is None else _posterior(fit.posterior),
+        "parameters": {name: [p.value, p.err] for name, p in (fit.parameters or {}).items()},
+        "comparison_correlation": residual_correlation(transit),
         "files": files,
+    }
+
+
+def _minimum(timed: Minimum) -> dict[str, Any]:
+    return {each.name: getattr(timed, each.name) for each in fields(timed)}
+
+
+def _posterior(posterior: Posterior) -> dict[str, Any]:
+    names = ("method", "n_effective", "autocorrelation_step", "is_converged", "log_evidence_ratio")
+    return {"n_sample": posterior.samples.height} | {
+        name: getattr(posterior, name) for name in names
     }
 
 

@@ -124,6 +124,7 @@ def sample(
     n_sample: int,
     terms: list[str],
     seed: int = 1,
+    max_steps: int = MAX_STEPS,
     advance: Callable[[int], None] | None = None,
 ) -> Posterior:
     """Sample with emcee from around the least-squares fit until the chain is long enough.
@@ -136,6 +137,8 @@ def sample(
         Names of the baseline's coefficients.
     seed
         The same seed gives the same samples.
+    max_steps
+        A chain that is not long enough by then ends, and `is_converged` says so.
     advance
         Called with the number of steps done.
 
@@ -157,7 +160,7 @@ def sample(
     sampler.random_state = np.random.RandomState(seed).get_state()  # emcee takes no generator
     needed = max(CHECK_STEPS, math.ceil(n_sample / N_WALKER))
     state, length, n_step = start, math.inf, 0
-    while n_step < max(needed, min(MIN_LENGTHS * length, MAX_STEPS)):
+    while n_step < max(needed, min(MIN_LENGTHS * length, max_steps)):
         state = sampler.run_mcmc(state, CHECK_STEPS, progress=False)
         n_step += CHECK_STEPS
         length = float(np.max(sampler.get_autocorr_time(tol=0)))

@@ -1,6 +1,6 @@
 """The page an observer sends out: one transit, in one HTML file that opens anywhere, offline."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 
@@ -12,7 +12,6 @@ from .report_content import (
     counted,
     derived_warnings,
     frame_rows,
-    has_any,
     head_lines,
     key_numbers,
     master_rows,
@@ -20,11 +19,23 @@ from .report_content import (
     sentence,
     star_rows,
 )
-from .report_figures import chart_figure, circumstances_figure, curve_figure, measured_figure
-from .result_tables import MISSING, measured, parameter_lines, quality_lines, transit_lines
+from .report_figures import (
+    Figure,
+    averages_figure,
+    chart_figure,
+    circumstances_figure,
+    comparison_figure,
+    curve_figure,
+    measured_figure,
+    posterior_figure,
+)
+from .report_methods import Reference, methods, references
+from .result_tables import MISSING, Line, measured, parameter_lines, quality_lines, transit_lines
 from .transits import TransitFit
 
 __all__ = ["TransitReport", "derived_warnings", "render_transit_report"]
+
+N_BASELINE = 20  # told on the page, the best; all are in the fit
 
 _NOTES = {
     "partial": "Part of the transit is missing, so its middle and its length lean on the published "
@@ -38,26 +49,68 @@ _NOTES = {
 }
 
 
-def render_transit_report(report: TransitReport) -> str:
-    """Return the report as one HTML page without any external resource.
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """A report as texts and figures, for every kind of page; names as in the template."""
 
-    Every name and text in `report` is escaped; a character that UTF-8 cannot hold becomes "?".
-    """
+    report: TransitReport
+    fit: TransitFit
+    aperture: str
+    sentence: str
+    note: str | None
+    warnings: list[str]
+    head: list[tuple[str, str]]
+    key_numbers: list[tuple[str, str, str]]
+    transit_lines: list[Line]
+    quality_lines: list[Line]
+    parameter_lines: list[tuple[str, str, str, str]]
+    baselines: list[tuple[str, float | None]]
+    curve: Figure | None
+    raw: Figure | None
+    circumstances: Figure | None
+    chart: Figure | None
+    stars: Figure | None
+    noise: Figure | None
+    corner: Figure | None
+    more: list[Figure]
+    used: list[tuple[str, ...]]
+    rejected: list[tuple[str, ...]]
+    frames: list[tuple[str, str, str, str]]
+    methods: list[str]
+    references: list[Reference]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """All figures in the order of the page."""
+        found = (
+            self.curve,
+            self.raw,
+            self.circumstances,
+            self.noise,
+            self.corner,
+            *self.more,
+            self.chart,
+            self.stars,
+        )
+        return [figure for figure in found if figure is not None]
+
+
+def assemble(report: TransitReport) -> ReportPage:
+    """Draw all figures and write all texts of a report."""
     fit = report.fit
     stars = ranked(report.comparison)
     used, rejected = stars.filter(pl.col("is_used")), stars.filter(~pl.col("is_used"))
     aperture = (report.aperture_name or "").replace("fwhm", "FWHM")
-    page = _template().render(
+    return ReportPage(
         report=report,
         fit=fit,
         aperture=aperture,
         sentence=sentence(fit.reason),
-        verdict_class=fit.verdict.replace(" ", "-"),
         note=_NOTES.get(fit.verdict),
         warnings=[*derived_warnings(report), *report.warnings],
         head=head_lines(report),
         key_numbers=key_numbers(fit),
-        transit_lines=transit_lines(fit, report.planet, report.injected),
+        transit_lines=transit_lines(fit, report.planet, report.injected, report.minimum),
         quality_lines=quality_lines(
             fit,
             n_comparison=used.height,
@@ -65,64 +118,45 @@ def render_transit_report(report: TransitReport) -> str:
             aperture=aperture or MISSING,
         ),
         parameter_lines=parameter_lines(fit),
-        baselines=sorted((fit.baseline_bic or {}).items(), key=_bic_order),
+        baselines=sorted((fit.baseline_bic or {}).items(), key=_bic_order)[:N_BASELINE],
         curve=curve_figure(report),
         raw=measured_figure(report),
         circumstances=circumstances_figure(report),
         chart=chart_figure(report, stars),
+        stars=comparison_figure(report, used),
+        noise=averages_figure(report),
+        corner=posterior_figure(report),
+        more=list(report.more_figures),
         used=star_rows(used),
         rejected=star_rows(rejected),
+        frames=frame_rows(report.frames),
+        methods=methods(report, n_comparison=used.height, aperture=aperture),
+        references=references(report),
+    )
+
+
+def render_transit_report(report: TransitReport) -> str:
+    """Return the report as one HTML page without any external resource.
+
+    Every name and text in `report` is escaped; a character that UTF-8 cannot hold becomes "?".
+    """
+    return render_page(assemble(report))
+
+
+def render_page(content: ReportPage) -> str:
+    """Return an assembled report as HTML, as `render_transit_report` does."""
+    report = content.report
+    shared = {each.name: getattr(content, each.name) for each in fields(content)}
+    page = _template().render(
+        **shared,
+        verdict_class=content.fit.verdict.replace(" ", "-"),
         calibrations=counted(report.frames, "reason", "nothing to note"),
         time_sources=counted(report.frames, "time_source", "unknown"),
         gain_sources=counted(report.light_curve, "gain_source", "unknown"),
         masters=master_rows(report.masters),
-        frames=frame_rows(report.frames),
-        references=_references(fit, has_scintillation=has_any(report.light_curve, "scintillation")),
-        has_errors=has_any(report.light_curve, "relative_flux_err"),
-        has_scintillation=has_any(report.light_curve, "scintillation"),
         number=lambda value, digits: measured(value, None, digits),
     )
     return page.strip().encode("utf-8", "replace").decode("utf-8") + "\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A paper the methods rest on."""
-
-    text: str
-    doi: str
-
-
-_PHOTOMETRY = (
-    Reference("Merline & Howell 1995, Exp. Astron. 6, 163 (errors)", "10.1007/BF00421131"),
-    Reference("Collins et al. 2017, AJ 153, 77 (errors)", "10.3847/1538-3881/153/2/77"),
-    Reference(
-        "Broeg, Fernández & Neuhäuser 2005, AN 326, 134 (comparison stars)",
-        "10.1002/asna.200410350",
-    ),
-    Reference("Eastman, Siverd & Gaudi 2010, PASP 122, 935 (times)", "10.1086/655938"),
-)
-_SCINTILLATION = Reference(
-    "Osborn et al. 2015, MNRAS 452, 1707 (scintillation)", "10.1093/mnras/stv1400"
-)
-_TRANSIT = (
-    Reference(
-        "Agol, Luger & Foreman-Mackey 2020, AJ 159, 123 (transit model)", "10.3847/1538-3881/ab4fee"
-    ),
-    Reference("Kipping 2013, MNRAS 435, 2152 (limb darkening)", "10.1093/mnras/stt1435"),
-    Reference(
-        "Claret, Hauschildt & Witte 2013, A&A 552, A16 (limb darkening)",
-        "10.1051/0004-6361/201220942",
-    ),
-    Reference("Winn et al. 2008, ApJ 683, 1076 (red noise)", "10.1086/589737"),
-)
-
-
-def _references(fit: TransitFit, *, has_scintillation: bool) -> list[Reference]:
-    found = [*_PHOTOMETRY]
-    found += [_SCINTILLATION] if has_scintillation else []
-    found += _TRANSIT if fit.baseline is not None else ()
-    return sorted(found, key=lambda reference: reference.text)
 
 
 def _bic_order(item: tuple[str, float | None]) -> tuple[bool, float]:

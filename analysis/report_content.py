@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import PurePosixPath
+from typing import Any
 
 import polars as pl
 
 from .canvas import Array
+from .minima import Minimum
 from .result_tables import MISSING, measured, number, scatter
 from .transits import TransitFit
 
 MANY_OUTLIERS = 0.05
+SATURATED, BLENDED = 1 << 0, 1 << 4  # bits of table flag
 N_LABELLED = 20  # comparison stars numbered on the chart; more would hide each other
 
 
@@ -53,6 +56,18 @@ class TransitReport:
         Further lines of the head: telescope, camera, site, observer.
     injected
         Truth of a synthetic night by attribute of `fit`.
+    ensemble_method
+        weights, sum or inhomogeneous.
+    own_curves
+        source_id, mid_bjd_tdb, relative_flux: comparison stars over the others.
+    correlation
+        Of each comparison star with the residuals of the fit, by source number.
+    minimum
+        Time of minimum without a model.
+    posterior, posterior_method, posterior_note
+        Samples, what drew them, and how far they can be trusted.
+    more_figures
+        Further figures, such as O - C of all transits: `report_figures.Figure`.
     """
 
     target_name: str
@@ -76,6 +91,14 @@ class TransitReport:
     masters: pl.DataFrame | None = None
     observed_with: Mapping[str, object] = field(default_factory=dict)
     injected: Mapping[str, float] = field(default_factory=dict)
+    ensemble_method: str = "weights"
+    own_curves: pl.DataFrame | None = None
+    correlation: Mapping[int, float] = field(default_factory=dict)
+    minimum: Minimum | None = None
+    posterior: pl.DataFrame | None = None
+    posterior_method: str | None = None
+    posterior_note: str = ""
+    more_figures: Sequence[Any] = ()
 
 
 def derived_warnings(report: TransitReport) -> list[str]:
@@ -86,6 +109,15 @@ def derived_warnings(report: TransitReport) -> list[str]:
         found.append(
             f"{fit.n_outliers} of {n_all} points ({100 * fit.n_outliers / n_all:.1f} %) were left "
             f"out as outliers, more than {100 * MANY_OUTLIERS:.0f} %."
+        )
+    if report.minimum is not None and report.minimum.verdict == "disagreement":
+        found.append(f"Times of minimum without a model: {report.minimum.reason}.")
+    saturated = _share_flagged(curve, SATURATED)
+    if saturated > MANY_OUTLIERS:
+        found.append(f"The target is saturated on {100 * saturated:.0f} % of the frames.")
+    if _share_flagged(curve, BLENDED) > MANY_OUTLIERS:
+        found.append(
+            "A neighbour's light is in the aperture: the true transit is deeper than the measured."
         )
     if "is_geocentric" in curve.columns and curve["is_geocentric"].any():
         found.append(
@@ -115,6 +147,12 @@ def derived_warnings(report: TransitReport) -> list[str]:
             "The ephemeris states no errors: that of O − C is the error of this night alone."
         )
     return found
+
+
+def _share_flagged(curve: pl.DataFrame, bit: int) -> float:
+    if "flags" not in curve.columns or curve.is_empty():
+        return 0.0
+    return float((curve["flags"].cast(pl.Int64).to_numpy() & bit > 0).mean())
 
 
 def sentence(text: str) -> str:

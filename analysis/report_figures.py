@@ -23,6 +23,7 @@ from .plots import (
 )
 from .report_content import TransitReport
 from .result_tables import measured, scatter
+from .transit_figures import MAX_STARS, corner_figure, noise_figure, scatter_by_bin, stars_figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,53 @@ def chart_figure(report: TransitReport, stars: pl.DataFrame) -> Figure | None:
     if report.rotation_deg is None or report.is_mirrored is None:
         caption += " The orientation on the sky is not known."
     return Figure(Markup(as_svg(chart, name="field")), None, alt, caption)
+
+
+def comparison_figure(report: TransitReport, used: pl.DataFrame) -> Figure | None:
+    """Draw the comparison stars' own curves; None where they are not known."""
+    own = report.own_curves
+    if own is None or own.is_empty() or own["mid_bjd_tdb"].is_null().all():
+        return None
+    names = []
+    for row in used.iter_rows(named=True):
+        r = report.correlation.get(row["source_id"])
+        names.append((row["source_id"], row["name"] + ("" if r is None else f"  r {r:+.2f}")))
+    wide, narrow = (
+        Markup(as_svg(stars_figure(own, names, width_in=w), name=f"stars{w}"))
+        for w in (WIDE_IN, NARROW_IN)
+    )
+    caption = f"Curves of the first {min(len(names), MAX_STARS)} comparison stars over the others."
+    if report.correlation:
+        caption += " r: their correlation with the residuals of the target."
+    alt = f"Curves of {min(len(names), MAX_STARS)} comparison stars, one below the other."
+    return Figure(wide, narrow, alt, caption)
+
+
+def averages_figure(report: TransitReport) -> Figure | None:
+    """Draw how the scatter of the residuals averages out; None without enough residuals."""
+    table = scatter_by_bin(report.fit)
+    if table is None:
+        return None
+    wide, narrow = (
+        Markup(as_svg(noise_figure(table, width_in=w), name=f"noise{w}"))
+        for w in (WIDE_IN, NARROW_IN)
+    )
+    ratio = (table["scatter"] / table["white"]).max()
+    caption = "Scatter of means of the residuals against their length, and that of white noise."
+    alt = f"{caption} The largest ratio of the two is {ratio:.2f}."
+    return Figure(wide, narrow, alt, caption)
+
+
+def posterior_figure(report: TransitReport) -> Figure | None:
+    """Draw the posterior; None without one."""
+    if report.posterior is None:
+        return None
+    svg = Markup(as_svg(corner_figure(report.posterior), name="corner"))
+    caption = (
+        f"Posterior of {report.posterior_method}: contours hold 39 % and 86 % of "
+        f"{report.posterior.height} samples; dashed: median and 68 %."
+    )
+    return Figure(svg, None, caption, caption)
 
 
 def _duration_h(report: TransitReport) -> float | None:

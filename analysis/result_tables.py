@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .minima import Minimum
 from .plots import predicted_span
 from .transits import Parameter, TransitFit
 
@@ -62,7 +63,10 @@ _TRANSIT = {
 
 
 def transit_lines(
-    fit: TransitFit, planet: Mapping[str, object], injected: Mapping[str, float]
+    fit: TransitFit,
+    planet: Mapping[str, object],
+    injected: Mapping[str, float],
+    minimum: Minimum | None = None,
 ) -> list[Line]:
     """Compare the fitted transit with its ephemeris, line by line.
 
@@ -74,6 +78,8 @@ def transit_lines(
         Row of table `planet`.
     injected
         Truth of a synthetic night under the same names as in `fit`; may be empty.
+    minimum
+        Time of minimum without a model, told below the others.
     """
     expected = _expected(fit, planet)
     lines = []
@@ -87,6 +93,12 @@ def transit_lines(
             )
         ]
         lines.append(Line(label, unit, *texts))
+    if minimum is not None:
+        for label, value, err in (
+            ("Minimum by reflection, no model", minimum.kwee_d, minimum.kwee_err_d),
+            ("Minimum of a polynomial", minimum.polynomial_d, minimum.polynomial_err_d),
+        ):
+            lines.append(Line(label, "BJD (TDB)", measured(value, err, 5)))
     return lines
 
 
@@ -133,6 +145,14 @@ def quality_lines(fit: TransitFit, *, n_comparison: int, band: str, aperture: st
         Line("Aperture (radius)", "", aperture),
         Line("Baseline", "", fit.baseline or MISSING),
         Line("Red-noise factor β", "", measured(fit.red_noise_factor, None, 2)),
+        Line(
+            "Radius ratio by all baselines",
+            "",
+            MISSING
+            if fit.radius_ratio_low is None
+            else f"{measured(fit.radius_ratio_low, None, 4)} to "
+            f"{measured(fit.radius_ratio_high, None, 4)}",
+        ),
         Line("Reduced χ², errors as measured", "", measured(fit.chi2_reduced, None, 2)),
         Line("BIC, flat line less transit", "", measured(fit.delta_bic_flat, None, 1, signed=True)),
     ]

@@ -1,6 +1,6 @@
 """Fluxes of many stars in many frames, and what all of them do together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,7 @@ class StarTable:
     err: Array
     x_pix: Array
     y_pix: Array
+    frame_id: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def ordered_frames(rows: pl.DataFrame) -> pl.Series:
@@ -60,6 +61,7 @@ def tabulate(rows: pl.DataFrame, frame_ids: pl.Series) -> StarTable:
         err=err,
         x_pix=stars["x_pix"].cast(pl.Float64).to_numpy(),
         y_pix=stars["y_pix"].cast(pl.Float64).to_numpy(),
+        frame_id=frame_ids.cast(pl.Int64).to_numpy(),
     )
 
 

@@ -1,7 +1,7 @@
 """The outcome of fitting one transit: what every report, table and upload is made from."""
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 import polars as pl
 
@@ -60,6 +60,16 @@ class TransitFit:
         Where the priors of q1 and q2 came from.
     parameters
         Every parameter by name.
+    error_inflation
+        Largest of the factors of red noise for mid-time and radius ratio.
+    baseline_scatter
+        What the choice of the baseline adds to the errors of mid-time (days) and radius ratio.
+    method
+        least squares, emcee or dynesty.
+    posterior
+        `posteriors.Posterior`, if it was sampled.
+    settled, prior
+        What a sampler starts from: `transit_rounds.Settled` and `transit_solver.Prior`.
     points
         One row a point, in time order: bjd_tdb, flux, flux_err (as fitted, scaled), baseline,
         model (transit alone, 1 outside), detrended_flux (flux / baseline), detrended_flux_err,
@@ -105,3 +115,9 @@ class TransitFit:
     radius_ratio_high: float | None = None
     limb_darkening: str | None = None
     parameters: dict[str, Parameter] | None = None
+    error_inflation: float | None = None
+    baseline_scatter: tuple[float, float] | None = None
+    method: str = "least squares"
+    posterior: Any = field(default=None, compare=False, repr=False)
+    settled: Any = field(default=None, compare=False, repr=False)
+    prior: Any = field(default=None, compare=False, repr=False)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .baselines import FLIP
 from .orbits import Ephemeris, contacts, epoch_of, mid_of
+from .posteriors import Posterior
 from .red_noise import correlation_factors, permutation_errors
 from .transit_fit import Parameter, TransitFit
 from .transit_problem import Problem
@@ -27,6 +28,8 @@ from .transit_solver import (
 
 Array = NDArray[np.float64]
 N_GRID = 600
+FREE = ("mid_offset_d", "radius_ratio")
+N_SHAPE = 400  # samples whose depth and duration are computed
 MAX_CORRELATED = 1000  # points; beyond them a dense covariance takes too long
 RULED_OUT = 10.0  # BIC above the best: very strong evidence (Kass & Raftery 1995)
 
@@ -102,7 +105,8 @@ def with_transit(fit: TransitFit, settled: Settled, problem: Problem) -> Transit
         factor = np.maximum(factor, allowed)
     cov = _widened(settled, light, basis, prior, factor)
     moved, weight = _others(settled, float(factor[1]) / settled.beta)
-    cov[: len(NAMES), : len(NAMES)] += (moved * weight[:, None]).T @ moved
+    between = (moved * weight[:, None]).T @ moved
+    cov[: len(NAMES), : len(NAMES)] += between
     err = np.sqrt(np.diag(cov))
     depth, length_d = depth_and_duration(prior, theta).tolist()
     depth_err, length_err_d = propagate(prior, theta, cov).tolist()
@@ -131,6 +135,10 @@ def with_transit(fit: TransitFit, settled: Settled, problem: Problem) -> Transit
         radius_ratio_low=float(theta[1] + likely[:, 1].min()),
         radius_ratio_high=float(theta[1] + likely[:, 1].max()),
         limb_darkening=problem.limb.source,
+        error_inflation=float(factor[:2].max()),
+        baseline_scatter=(math.sqrt(between[0, 0]), math.sqrt(between[1, 1])),
+        settled=settled,
+        prior=prior,
         parameters=_parameters(settled, problem, err),
     )
 
@@ -200,3 +208,50 @@ def _parameters(settled: Settled, problem: Problem, err: Array) -> dict[str, Par
 
 def _normal(prior: Prior, i: int, source: str) -> str:
     return f"normal {prior.centre[i]:.4g} +- {prior.width[i]:.2g} ({source})"
+
+
+def with_posterior(fit: TransitFit, posterior: Posterior) -> TransitFit:
+    """Take values and errors from a posterior: medians and standard deviations.
+
+    What the choice of the baseline adds is kept, in quadrature: the sampler knows one baseline.
+    """
+    assert fit.predicted_mid_bjd_tdb is not None
+    assert fit.parameters is not None
+    assert fit.baseline_scatter is not None
+    samples = posterior.samples
+    added: dict[str, float] = dict(zip(FREE, fit.baseline_scatter, strict=True))
+    found = dict(fit.parameters)
+    for name in (*NAMES, *(each for each in found if each in samples.columns)):
+        values = samples[name].to_numpy()
+        err = math.hypot(float(np.std(values)), added.get(name, 0.0))
+        found[name] = replace(found[name], value=float(np.median(values)), err=err)
+    late, ratio = found["mid_offset_d"], found["radius_ratio"]
+    assert late.err is not None
+    predicted_err = fit.predicted_mid_err_d
+    shapes = _shapes(samples, fit.prior)
+    depth, length = np.nanmedian(shapes, axis=0).tolist()
+    depth_err, length_err = np.nanstd(shapes, axis=0).tolist()
+    return replace(
+        fit,
+        method=posterior.method,
+        posterior=posterior,
+        mid_bjd_tdb=fit.predicted_mid_bjd_tdb + late.value,
+        mid_bjd_tdb_err=late.err,
+        radius_ratio=ratio.value,
+        radius_ratio_err=ratio.err,
+        depth=depth,
+        depth_err=math.hypot(depth_err, 2 * ratio.value * added["radius_ratio"]),
+        duration_h=24 * length,
+        duration_h_err=24 * length_err,
+        o_minus_c_min=1440 * late.value,
+        o_minus_c_min_err=None
+        if predicted_err is None
+        else 1440 * math.hypot(late.err, predicted_err),
+        parameters=found,
+    )
+
+
+def _shapes(samples: pl.DataFrame, prior: Prior) -> Array:
+    """Depth and duration in days of some of the samples, (n, 2)."""
+    some = samples.gather_every(max(1, samples.height // N_SHAPE)).select(NAMES).to_numpy()
+    return np.array([depth_and_duration(prior, theta) for theta in some])

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from ..errors import LockedError, NotFoundError, UsageError
 from .night import night
@@ -70,6 +70,9 @@ def light_curve(
     night: str | None = None,
     band: str | None = None,
     aperture: str | None = None,
+    ensemble: Literal["weights", "sum", "inhomogeneous"] | None = None,
+    bin_min: Annotated[float | None, Parameter(name="--bin")] = None,
+    magnitude: str | None = None,
 ) -> None:
     """Show the differential light curve of a star, over all its nights and bands.
 
@@ -84,18 +87,29 @@ def light_curve(
         Only this band.
     aperture
         Name or number of an aperture; else the one with the least scatter.
+    ensemble
+        weights, sum or inhomogeneous; else that of the settings.
+    bin_min
+        Length in minutes of the bins to show: fluxes are summed, times averaged.
+    magnitude
+        Set to apparent magnitudes: that of the star outside transits, or "catalogue" for the one
+        of its reference catalogue in the band.
     """
     import polars as pl
 
     from ..analysis.light_curves import light_curve as make_curve
     from ..analysis.light_curves import star_nights
+    from ..analysis.shown_curves import binned_curve, with_magnitude
     from ..analysis.stars import find_star
     from ..errors import AnalysisError
 
     warehouse = SESSION.warehouse()
+    options = warehouse.config.ensemble
+    if ensemble is not None:
+        options = options.model_copy(update={"method": ensemble})
     with warehouse.reading() as con:
         found = find_star(con, star)
-        nights = _chosen_nights(star_nights(con, found), night, band)
+        nights = chosen_nights(star_nights(con, found), night, band)
         curves, errors = [], []
         for when, seen_in, _ in nights.iter_rows():
             try:
@@ -106,7 +120,7 @@ def light_curve(
                         night=when,
                         band=seen_in,
                         aperture=aperture,
-                        options=warehouse.config.ensemble,
+                        options=options,
                     )
                 )
             except AnalysisError as error:
@@ -121,7 +135,14 @@ def light_curve(
             f"{curve.night} {curve.band}: source {found.source_id}, {curve.aperture_name}, "
             f"{n_used} comparison stars, scatter {100 * curve.scatter:.2f} %"
         )
-    SESSION.rows(pl.concat([curve.points for curve in curves]).select(POINT_COLUMNS))
+    points = pl.concat([curve.points for curve in curves])
+    shown = points.select(POINT_COLUMNS)
+    if bin_min is not None:
+        shown = binned_curve(points, bin_min)
+    if magnitude is not None:
+        known = warehouse.query("star_magnitudes", source_id=found.source_id)
+        shown = with_magnitude(shown, magnitude, known)
+    SESSION.rows(shown)
 
 
 def identify(name: str, /, *, field: str, xy: str, frame: str) -> None:
@@ -176,9 +197,15 @@ def transit(
     night: str | None = None,
     band: str | None = None,
     aperture: str | None = None,
+    samples: int = 0,
+    sampler: Literal["emcee", "dynesty"] = "emcee",
+    pdf: bool = True,
+    anew: Annotated[bool, Parameter(negative=())] = False,
     output: Path | None = None,
 ) -> None:
-    """Fit a transit from stored photometry and write its report.
+    """Fit a transit from stored photometry and write its report: HTML, PDF, JSON and points.
+
+    Nothing is fitted or written again while the rows, the ephemeris and the settings stay.
 
     Parameters
     ----------
@@ -190,12 +217,23 @@ def transit(
         Band; else the one with most frames.
     aperture
         Name or number of an aperture; else the one with the least scatter outside the transit.
+    samples
+        Samples of the posterior to draw, as 20000; 0 leaves it at least squares.
+    sampler
+        emcee, or dynesty, which also gives the evidence of the transit over a flat line.
+    pdf
+        Write a PDF beside the page.
+    anew
+        Write the report again though nothing it rests on has changed.
     output
         HTML file to write; else one in the warehouse's folder `reports`.
     """
-    from .transit import report_transit
+    from .transit import Wanted, report_transit
 
-    report_transit(planet, night=night, band=band, aperture=aperture, output=output)
+    if samples < 0:
+        raise UsageError(f"--samples {samples}: expected 0 or more.")
+    wanted = Wanted(samples, sampler, has_pdf=pdf, is_anew=anew)
+    report_transit(planet, night=night, band=band, aperture=aperture, output=output, wanted=wanted)
 
 
 def find_field(warehouse: "Warehouse", text: str) -> tuple[int, str]:
@@ -254,7 +292,14 @@ def _in_aperture(rows: "pl.DataFrame", aperture: str | None) -> "pl.DataFrame":
     )
 
 
-def _chosen_nights(nights: "pl.DataFrame", night: str | None, band: str | None) -> "pl.DataFrame":
+def chosen_nights(nights: "pl.DataFrame", night: str | None, band: str | None) -> "pl.DataFrame":
+    """Return the nights and bands asked for, all if none is.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none; those that are there are told.
+    """
     import polars as pl
 
     wanted = nights

@@ -169,6 +169,11 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, list) else value
 
 
+def plain(document: Any) -> Any:
+    """Return a document as it reads back from JSON: dates as text, no tuples."""
+    return json.loads(json.dumps(document, default=_plain, allow_nan=False))
+
+
 def csv_text(rows: "pl.DataFrame") -> str:
     """Return rows as CSV; lists and structures, which it does not know, become JSON."""
     import polars as pl

@@ -1,22 +1,39 @@
 """The command `report transit`: from a name to a page, the points and the stored fit."""
 
+import json
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .. import __version__
 from ..errors import LockedError, StarmusterError
 from .answering import store_comparison
-from .session import SESSION
+from .session import SESSION, plain
 
 if TYPE_CHECKING:
     from ..analysis.observed_transits import ObservedTransit
     from ..warehouse.store import Warehouse
 
-SOFTWARE = ("astropy", "photutils", "sep", "exoplanet-core", "scipy", "duckdb", "polars")
+SOFTWARE = ("astropy", "photutils", "sep", "exoplanet-core", "emcee", "scipy", "duckdb", "polars")
 TOLD = ("verdict", "mid_bjd_tdb", "o_minus_c_min", "radius_ratio", "depth", "duration_h")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a report shall hold beyond least squares and one page."""
+
+    n_sample: int = 0
+    sampler: Literal["emcee", "dynesty"] = "emcee"
+    has_pdf: bool = True
+    is_anew: bool = False
+
+    @property
+    def mark(self) -> str:
+        """Text that tells reports apart."""
+        return f"{self.n_sample} {self.sampler} {self.has_pdf}" if self.n_sample else "0"
 
 
 def report_transit(
@@ -27,44 +44,91 @@ def report_transit(
     aperture: str | None,
     output: Path | None,
     injected: dict[str, float] | None = None,
+    wanted: Wanted | None = None,
 ) -> dict[str, Any]:
     """Fit, store, write the page and the points, and answer; return the document.
+
+    Nothing is done but answer where a report of the same rows, settings and wishes is there.
 
     Parameters
     ----------
     injected
         Truth of a synthetic night by attribute of the fit, shown beside what was recovered.
+    wanted
+        Posterior, PDF, and whether to write it all again.
     """
-    from ..analysis.observed_transits import observe_transit, summary
+    from ..analysis.observed_transits import fitted, observe_curve, summary
 
+    wanted = wanted or Wanted()
     warehouse = SESSION.warehouse()
     with warehouse.reading() as con:
-        transit = observe_transit(
+        transit = observe_curve(
             con, name, night=night, band=band, aperture=aperture, options=warehouse.config.ensemble
         )
+    page = output or warehouse.reports / _file_name(transit)
+    mark = f"{__version__} {transit.fingerprint} {wanted.mark} {injected or ''}"
+    if not wanted.is_anew and (document := _written(page, mark)) is not None:
+        SESSION.say("nothing it rests on has changed: the report stays (--anew writes it again)")
+        return _answer(document)
+    transit = fitted(transit)
     files: list[str] = []
     if transit.curve is not None:
         store_comparison(warehouse, [transit.curve.comparison])
-        _store_fit(warehouse, transit)
-        page = output or warehouse.reports / _file_name(transit)
-        files = _write(warehouse, transit, page, injected or {})
-    document = summary(transit, files)
+        if wanted.n_sample:
+            transit = _sampled(transit, wanted)
+        _store_fit(warehouse, transit, page.stem)
+        files = _write(warehouse, transit, page, injected or {}, has_pdf=wanted.has_pdf)
+    document = plain(summary(transit, files))
+    if files:
+        text = json.dumps({"mark": mark} | document, indent=1)
+        page.with_suffix(".json").write_text(text, encoding="utf-8")
+    return _answer(document)
+
+
+def _written(page: Path, mark: str) -> dict[str, Any] | None:
+    """Return the document of the report that is there, if it rests on the same and is whole."""
+    try:
+        document = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if document.pop("mark", None) != mark:
+        return None
+    return document if all(Path(path).is_file() for path in document["files"]) else None
+
+
+def _sampled(transit: "ObservedTransit", wanted: Wanted) -> "ObservedTransit":
+    from ..analysis.observed_transits import sampled
+
+    if transit.fit.mid_bjd_tdb is None:
+        SESSION.say("there is no transit to sample")
+        return transit
+    found = sampled(transit, n_sample=wanted.n_sample, sampler=wanted.sampler)
+    posterior = found.fit.posterior
+    if not posterior.is_converged:
+        SESSION.say(
+            f"the chain is shorter than 50 autocorrelation times ({posterior.n_effective:.0f} "
+            "independent samples): take its numbers with care"
+        )
+    return found
+
+
+def _answer(document: dict[str, Any]) -> dict[str, Any]:
     if SESSION.as_json:
         SESSION.answer(document)
         return document
-    SESSION.tell(f"{document['target']}, {document['night'] or 'no night'}: {transit.fit.reason}")
+    SESSION.tell(f"{document['target']}, {document['night'] or 'no night'}: {document['reason']}")
     for key in TOLD:
         value, error = document[key], document.get(f"{key}_err")
         if value is not None:
             shown = f"{value:.6f}" if isinstance(value, float) else str(value)
             SESSION.tell(f"{key:>16}  {shown}" + (f" +- {error:.6f}" if error else ""))
-    for path in files:
+    for path in document["files"]:
         SESSION.tell(f"{'wrote':>16}  {path}")
     return document
 
 
-def _store_fit(warehouse: "Warehouse", transit: "ObservedTransit") -> None:
-    """Store the fit, unless the same one is stored."""
+def _store_fit(warehouse: "Warehouse", transit: "ObservedTransit", stem: str) -> None:
+    """Store the fit and its posterior, unless the same one is stored."""
     import polars as pl
 
     from ..analysis.observed_transits import fit_row
@@ -73,10 +137,11 @@ def _store_fit(warehouse: "Warehouse", transit: "ObservedTransit") -> None:
 
     now = datetime.now(UTC).replace(tzinfo=None)
     numbers = ("transit_fit_id", "fitted_utc")
-    row = conform(
-        "transit_fit",
-        fit_row(transit).with_columns(transit_fit_id=pl.lit(0), fitted_utc=pl.lit(now)),
-    )
+    new = fit_row(transit).with_columns(transit_fit_id=pl.lit(0), fitted_utc=pl.lit(now))
+    if transit.fit.posterior is not None:
+        name, checksum = _store_posterior(warehouse, transit, stem)
+        new = new.with_columns(posterior_file=pl.lit(name), posterior_checksum=pl.lit(checksum))
+    row = conform("transit_fit", new)
     same = [name for name in row.columns if name not in numbers]
     with warehouse.reading() as con:
         stored = con.table("transit_fit").pl()
@@ -90,11 +155,34 @@ def _store_fit(warehouse: "Warehouse", transit: "ObservedTransit") -> None:
         SESSION.say(f"the fit was not stored: {error}")
 
 
+def _store_posterior(
+    warehouse: "Warehouse", transit: "ObservedTransit", stem: str
+) -> tuple[str, str]:
+    """Keep the samples as Parquet in the warehouse; return the file's name and checksum."""
+    from ..warehouse.packages import file_checksum
+
+    folder = warehouse.folder / "posteriors"
+    folder.mkdir(exist_ok=True)
+    posterior = transit.fit.posterior
+    path = folder / f"{stem}_{posterior.method}.parquet"
+    draft = path.with_suffix(".draft")
+    posterior.samples.write_parquet(draft, compression="zstd")
+    draft.replace(path)
+    return path.name, file_checksum(path)
+
+
 def _write(
-    warehouse: "Warehouse", transit: "ObservedTransit", page: Path, injected: dict[str, float]
+    warehouse: "Warehouse",
+    transit: "ObservedTransit",
+    page: Path,
+    injected: dict[str, float],
+    *,
+    has_pdf: bool,
 ) -> list[str]:
     from ..analysis.exports import points_csv
-    from ..analysis.report import render_transit_report
+    from ..analysis.observed_transits import residual_correlation
+    from ..analysis.pdf_report import render_pdf
+    from ..analysis.report import assemble, render_page
     from ..analysis.report_content import TransitReport
     from ..warehouse.store import shipped
 
@@ -129,14 +217,47 @@ def _write(
         masters=masters,
         observed_with=_observed_with(frames),
         injected=injected,
+        ensemble_method=curve.comparison["ensemble_method"][0],
+        own_curves=curve.own,
+        correlation=residual_correlation(transit),
+        minimum=transit.minimum,
+        **_posterior_part(transit),
         **attitude,
     )
     points = page.with_suffix(".csv")
     page.parent.mkdir(parents=True, exist_ok=True)
     header = {"target": report.target_name, "night": curve.night, "band": curve.band}
     points.write_text(points_csv(transit.fit, curve.points, header=header), encoding="utf-8")
-    page.write_text(render_transit_report(report), encoding="utf-8")
-    return [str(page), str(points)]
+    content = assemble(report)
+    page.write_text(render_page(content), encoding="utf-8")
+    files = [str(page), str(points)]
+    if has_pdf:
+        page.with_suffix(".pdf").write_bytes(render_pdf(content))
+        files.append(str(page.with_suffix(".pdf")))
+    return files
+
+
+def _posterior_part(transit: "ObservedTransit") -> dict[str, Any]:
+    posterior = transit.fit.posterior
+    if posterior is None:
+        return {}
+    note = f"{posterior.n_effective:.0f} independent ones were drawn"
+    if posterior.autocorrelation_step is not None:
+        state = "longer" if posterior.is_converged else "shorter"
+        note += (
+            f", the autocorrelation time is {posterior.autocorrelation_step:.0f} steps and the "
+            f"chain {state} than 50 of them"
+        )
+    if posterior.log_evidence_ratio is not None:
+        note += (
+            f", the natural logarithm of the evidence over that of a flat line is "
+            f"{posterior.log_evidence_ratio:+.1f}"
+        )
+    return {
+        "posterior": posterior.samples,
+        "posterior_method": posterior.method,
+        "posterior_note": note,
+    }
 
 
 def _attitude(con, frame_id: int) -> dict[str, Any]:
