@@ -57,6 +57,11 @@ FITTED = TransitFit(
     red_noise_factor=1.16,
     chi2_reduced=1.38,
     baseline="time + airmass",
+    has_flip=True,
+    radius_ratio_low=0.147,
+    radius_ratio_high=0.155,
+    mid_spread_d=1 / 1440,
+    limb_darkening="Claret 2013, r",
     baseline_bic={"time + airmass": 0.0, "constant": 12.34, "airmass": None},
     delta_bic_flat=486.9,
     parameters={
@@ -327,8 +332,23 @@ def test_every_number_of_the_fit_is_on_the_page():
         "baseline_bic": "12.3",
         "delta_bic_flat": "+486.9",
         "parameters": "6.07 ± 0.11",
+        "radius_ratio_low": "ranges from 0.1470",
+        "radius_ratio_high": "to 0.1550",
+        "mid_spread_d": "by up to 1.0 minutes",
+        "has_flip": "an offset for the meridian flip",
+        "limb_darkening": "priors from Claret 2013, r",
     }
-    assert set(shown) == {field.name for field in fields(TransitFit)}
+    inner = {  # on the page by what they lead to, or in the document and in SQL
+        "mid_permutation_err_d",
+        "radius_ratio_permutation_err",
+        "error_inflation",
+        "baseline_scatter",
+        "method",
+        "posterior",
+        "settled",
+        "prior",
+    }
+    assert set(shown) | inner == {field.name for field in fields(TransitFit)}
     assert [name for name, text in shown.items() if text not in page] == []
 
 
@@ -370,7 +390,7 @@ def test_each_figure_has_words_and_no_id_is_used_twice():
     html = render_transit_report(_report(field_image=np.ones((260, 350)) * 7.0))
     page = _Page(html)
     pictures = [attributes for _, attributes in page.tags if attributes.get("role") == "img"]
-    assert len(pictures) == 7  # three figures for wide and narrow screens, and the chart
+    assert len(pictures) == 9  # four figures for wide and narrow screens, and the chart
     assert all(len(attributes.get("aria-label") or "") > 30 for attributes in pictures)
     ids = [attributes["id"] for _, attributes in page.tags if attributes.get("id")]
     assert sorted(ids) == sorted(set(ids))
