@@ -479,3 +479,36 @@ def test_light_curves_of_others_are_read_whole(reduced, real_data, name, n_point
     )
     assert rows.height == n_point
     assert rows["relative_flux"].median() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "times", [("--times", "free"), ("--times", "linear"), ("--period", "4.7423")]
+)
+def test_transits_of_hats_46_seen_by_two_instruments_are_fitted_together(
+    real_data, tmp_path, times
+):
+    folder = tmp_path / "warehouse"
+    command(folder, "init")
+    planets = tmp_path / "planets.csv"
+    # rounded, so that the period is for the fit to find; the later transit is epoch 0
+    planets.write_text(
+        "pl_name,hostname,pl_orbper,pl_tranmid,pl_trandur,pl_ratror,pl_tsystemref\n"
+        "HATS-46 b,HATS-46,4.7423,2457632.75,2.9,0.11,BJD-TDB\n"
+    )
+    command(folder, "import", "ephemerides", str(planets))
+    for name in ("LCOGT", "SWOPE"):
+        path = str(real_data / "lightcurves" / f"hats-46_data_{name}.txt")
+        words = ("--target", "HATS-46", "--time-system", "BJD_TDB", "--observer", name)
+        command(folder, "import", "light-curve", path, *words)
+    fit = command(folder, "transits", "fit", "HATS-46 b", *times)
+    assert [each["epoch"] for each in fit["transits"]] == [-135, 0]
+    assert [each["n_point"] for each in fit["transits"]] == [64, 55]
+    for transit in fit["transits"]:
+        assert transit["radius_ratio"] == pytest.approx(0.107, abs=0.01)
+        assert transit["residual_scatter"] < 0.0018
+    if "--period" in times:
+        assert fit["period_d"] == 4.7423
+        return
+    first, second = (each["mid_bjd_tdb"] for each in fit["transits"])
+    assert fit["period_d"] == pytest.approx((second - first) / 135, abs=3e-6)
+    assert 5e-6 < fit["period_err_d"] < 3e-5
