@@ -130,24 +130,64 @@ def history_figure(fits: pl.DataFrame, biases: pl.DataFrame) -> Figure:
     return figure
 
 
-def dark_figure(darks: pl.DataFrame) -> Figure:
-    """Draw dark current against the temperature of the sensor.
+def dark_figure(darks: pl.DataFrame, levels: pl.DataFrame) -> Figure:
+    """Draw the level of darks against exposure, and dark current against temperature.
+
+    Parameters
+    ----------
+    darks
+        Rows of the view `dark_current`.
+    levels
+        Rows of the query `dark_levels`.
+    """
+    in_electrons = darks["dark_e_rate"].is_not_null().all()
+    values = floats(darks["dark_e_rate" if in_electrons else "dark_adu_rate"])
+    with figure_style():
+        figure = Figure(figsize=(WIDE_IN, 0.42 * WIDE_IN), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        keys = ("night", "temperature_degc", "is_bias_subtracted")
+        for colour, (key, rows) in zip(
+            _cycle(), levels.group_by(keys, maintain_order=True), strict=False
+        ):
+            night, degc, is_bare = key
+            where = "unknown" if degc is None else f"{degc:.0f} °C"
+            label = f"{night} {where}" + ("" if is_bare else ", with its bias")
+            exposure, level = floats(rows["exposure_s"]), floats(rows["level_adu"])
+            left.plot(exposure, level, "o-", ms=3.5, lw=0.8, color=colour, label=label)
+        right.plot(floats(darks["temperature_degc"]), values, "o", ms=4, color=BINNED)
+        doubling = doubling_kelvin(darks)
+        if doubling is not None:
+            degc = floats(darks["temperature_degc"])
+            span = np.array([degc.min(), degc.max()])
+            middle = np.exp(np.mean(np.log(values[values > 0])))
+            centre = np.mean(degc[values > 0])
+            right.plot(span, middle * 2 ** ((span - centre) / doubling), lw=0.8, color=MODEL)
+        _suit_scale(right.yaxis)
+        left.set_xlabel("Exposure (s)")
+        left.set_ylabel("Level of the dark (ADU)")
+        right.set_xlabel("Sensor (°C)")
+        right.set_ylabel(f"Dark current ({'e⁻' if in_electrons else 'ADU'}/s)")
+        legend_below(figure, left, WIDE_IN)
+    return figure
+
+
+def doubling_kelvin(darks: pl.DataFrame) -> float | None:
+    """Return by how many kelvin the dark current doubles; None unless it rises over three.
 
     Parameters
     ----------
     darks
         Rows of the view `dark_current`.
     """
-    in_electrons = darks["dark_e_rate"].is_not_null().all()
-    values = floats(darks["dark_e_rate" if in_electrons else "dark_adu_rate"])
-    with figure_style():
-        figure = Figure(figsize=(WIDE_IN, 0.36 * WIDE_IN), layout="constrained")
-        axes = figure.subplots()
-        axes.plot(floats(darks["temperature_degc"]), values, "o", ms=4, color=BINNED)
-        _suit_scale(axes.yaxis)
-        axes.set_xlabel("Sensor (°C)")
-        axes.set_ylabel(f"Dark current ({'e⁻' if in_electrons else 'ADU'}/s)")
-    return figure
+    known = darks.drop_nulls(["temperature_degc", "dark_adu_rate"]).filter(
+        pl.col("dark_adu_rate") > 0
+    )
+    if known["temperature_degc"].n_unique() < 3:
+        return None
+    slope = np.polyfit(
+        floats(known["temperature_degc"]), np.log2(floats(known["dark_adu_rate"])), 1
+    )
+    return float(1 / slope[0]) if slope[0] > 0 else None
 
 
 def _groups(points: pl.DataFrame):

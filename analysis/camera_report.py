@@ -8,7 +8,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from .camera_figures import dark_figure, history_figure, linearity_figure, transfer_figure
+from .camera_figures import (
+    dark_figure,
+    doubling_kelvin,
+    history_figure,
+    linearity_figure,
+    transfer_figure,
+)
 from .page import MISSING, Page, Picture, Plot, Section, as_text, picture, plot, table
 from .thumbnails import block_mean, grey_png, ratio_png
 
@@ -52,6 +58,7 @@ class CameraReport:
     ramp_levels: pl.DataFrame
     bias_history: pl.DataFrame
     dark_history: pl.DataFrame
+    dark_levels: pl.DataFrame
     flats: tuple[FlatImage, ...]
     command: str
     version: str
@@ -194,12 +201,14 @@ def _linearity(levels: pl.DataFrame) -> Plot | None:
 def _bias_and_dark(report: CameraReport) -> Section:
     darks = report.dark_history
     figure = None
-    if darks["temperature_degc"].drop_nulls().n_unique() > 1:
+    if report.dark_levels.height > 1:
+        doubling = doubling_kelvin(darks)
         figure = plot(
-            dark_figure(darks.drop_nulls("temperature_degc")),
+            dark_figure(darks.drop_nulls("temperature_degc"), report.dark_levels),
             name="dark",
-            alt="Dark current against temperature.",
-            caption="Dark current of the median pixel.",
+            alt="Level of the darks against exposure, and dark current against temperature.",
+            caption="Master darks against exposure; dark current of the median pixel against "
+            "temperature." + (f" It doubles every {doubling:.1f} K." if doubling else ""),
         )
     return Section(
         "Bias and dark",

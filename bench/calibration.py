@@ -25,41 +25,50 @@ def write_files(folder: Path) -> None:
         fits.HDUList(hdus).writeto(folder / f"{kind}.fits")
 
 
-def prepare_ours(folder: Path) -> tuple[Path, dict[str, Any]]:
-    from starmuster.transforms.calibrate import calibrate
+def prepare_ours(folder: Path) -> tuple[Path, dict[str, Any], Any]:
+    """Hold masters, and the room that the frame before was calibrated into, as the chain does."""
+    from starmuster.transforms.calibrate import Calibrated, calibrate
     from starmuster.transforms.pixels import read_pixels
 
     small = np.ones((8, 8), np.float32)
     calibrate(small.astype(np.uint16), bias=small, dark=small, flat=small)
-    return folder, {kind: read_pixels(folder / f"{kind}.fits", 0) for kind in KINDS}
+    room = Calibrated(np.zeros(SHAPE, np.float32), np.ones(SHAPE, np.uint8))
+    return folder, {kind: read_pixels(folder / f"{kind}.fits", 0) for kind in KINDS}, room
 
 
-def work_ours(needed: tuple[Path, dict[str, Any]]) -> None:
+def work_ours(needed: tuple[Path, dict[str, Any], Any]) -> None:
     from starmuster.transforms.calibrate import PixelLimits, calibrate
     from starmuster.transforms.pixels import read_pixels
 
-    folder, masters = needed
+    folder, masters, room = needed
     calibrate(
         read_pixels(folder / "raw.fits", 0),
         dark_is_bias_subtracted=True,
         dark_scale=1.5,
         limits=PixelLimits(SATURATION_ADU),
+        room=room,
         **masters,
     )
 
 
-def prepare_ours_with_variance(folder: Path) -> Path:
-    from starmuster.transforms.calibrate import PixelNoise, calibrate_with_variance, held_rows
+def prepare_ours_with_variance(folder: Path) -> tuple[Path, Any]:
+    from starmuster.transforms.calibrate import (
+        CalibratedWithVariance,
+        PixelNoise,
+        calibrate_with_variance,
+        held_rows,
+    )
 
     small = np.ones((8, 8), np.float32)
     master = held_rows(small, small)
     calibrate_with_variance(
         small.astype(np.uint16), noise=PixelNoise(1, 1), bias=master, dark=master, flat=master
     )
-    return folder
+    data, variance = np.ones((2, *SHAPE), np.float32)
+    return folder, CalibratedWithVariance(data, variance, np.ones(SHAPE, np.uint8))
 
 
-def work_ours_with_variance(folder: Path) -> None:
+def work_ours_with_variance(needed: tuple[Path, Any]) -> None:
     from starmuster.transforms.calibrate import (
         MasterRows,
         PixelLimits,
@@ -68,12 +77,14 @@ def work_ours_with_variance(folder: Path) -> None:
     )
     from starmuster.transforms.pixels import open_rows, read_pixels
 
+    folder, room = needed
     calibrate_with_variance(
         read_pixels(folder / "raw.fits", 0),
         noise=PixelNoise(READ_NOISE_E / GAIN_E_PER_ADU, GAIN_E_PER_ADU),
         dark_is_bias_subtracted=True,
         dark_scale=1.5,
         limits=PixelLimits(SATURATION_ADU),
+        room=room,
         **{
             kind: MasterRows(
                 open_rows(folder / f"{kind}.fits", 0), open_rows(folder / f"{kind}.fits", 1)

@@ -22,6 +22,7 @@ from ..errors import (
 )
 from . import (
     answering,
+    calibrating,
     cameras,
     catalogues,
     cmd,
@@ -62,6 +63,7 @@ for module in (
     pictures,
     plates,
     cameras,
+    calibrating,
     housekeeping,
     foreign,
     exporting,

@@ -292,7 +292,10 @@ def _write_page(warehouse: "Warehouse", name: str, rows, page: Path) -> None:
     from ..analysis.page import render_page
     from ..warehouse.store import shipped
 
-    queries = ("transfer_curve", "ramp_levels", "bias_history", "dark_history", "flat_masters")
+    queries = (
+        *("transfer_curve", "ramp_levels", "bias_history", "dark_history", "dark_levels"),
+        "flat_masters",
+    )
     with warehouse.reading() as con:
         found = {query: shipped(con, query, camera=name) for query in queries}
         cameras = con.table("camera").pl().filter(pl.col("camera_name") == name)

@@ -107,6 +107,7 @@ def test_cosmic_rays_are_masked_and_stars_and_values_are_left_alone():
     stars = [(40, 50), (120, 80), (150, 160)]
     for star_y, star_x in stars:
         image += 8000 * np.exp(-((y - star_y) ** 2 + (x - star_x) ** 2) / (2 * 1.7**2))
+    variance = (image / gain + (read_noise_e / gain) ** 2).astype(np.float32)
     image = rng.poisson(image * gain) / gain + rng.normal(0, read_noise_e / gain, image.shape)
     hits = [(20, 20), (90, 150), (170, 60), (60, 130)]
     for hit in hits:
@@ -115,7 +116,7 @@ def test_cosmic_rays_are_masked_and_stars_and_values_are_left_alone():
     before = image.copy()
     mask = np.zeros(image.shape, np.uint8)
     mask[hits[3]] = PixelMask.DEAD
-    found = mask_cosmic_rays(image, mask, gain_e_per_adu=gain, read_noise_e=read_noise_e)
+    found = mask_cosmic_rays(image, mask, variance_adu2=variance)
     np.testing.assert_array_equal(image, before)
     for hit in hits[:3]:
         assert found[hit] == PixelMask.COSMIC_RAY
@@ -123,3 +124,21 @@ def test_cosmic_rays_are_masked_and_stars_and_values_are_left_alone():
     for star_y, star_x in stars:
         assert not found[star_y - 2 : star_y + 3, star_x - 2 : star_x + 3].any()
     assert (found & PixelMask.COSMIC_RAY != 0).sum() < 20
+
+
+def test_noise_where_a_flat_was_faint_is_no_cosmic_ray():
+    rng = np.random.default_rng(13)
+    sigma = np.where(np.arange(200) < 100, 5.0, 25.0)  # the flat of the right half is a fifth
+    image = rng.normal(300, sigma, (200, 200)).astype(np.float32)
+    variance = np.broadcast_to(sigma**2, image.shape).astype(np.float32)
+    mask = np.zeros(image.shape, np.uint8)
+    found = mask_cosmic_rays(image, mask, variance_adu2=variance)
+    assert np.count_nonzero(found) <= 2
+    blind = mask_cosmic_rays(image, mask, variance_adu2=np.full_like(variance, 25))
+    assert np.count_nonzero(blind[:, 100:]) > 100
+
+
+def test_a_frame_without_a_number_has_no_cosmic_rays():
+    image = np.full((50, 50), np.nan, np.float32)
+    mask = np.full(image.shape, PixelMask.BAD, np.uint8)
+    assert (mask_cosmic_rays(image, mask, variance_adu2=image) == mask).all()

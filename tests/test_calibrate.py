@@ -288,3 +288,21 @@ def test_real_cameras_saturate_where_their_bits_end(real_data):
     assert estimate_saturation_adu(read_pixels(m13, 1)) == 65_535
     light, *_ = sorted(real_data.glob("lpseb35/LPSEB35*"))
     assert estimate_saturation_adu(read_pixels(light, 1)) is None
+
+
+def test_a_frame_written_over_an_earlier_one_is_the_same(night):
+    masters = {name: night[name] for name in ("bias", "dark", "flat")}
+    first = calibrate(night["raw"], **masters)
+    expected = first.data_adu.copy(), first.mask.copy()
+    other = calibrate(night["raw"][::-1].copy(), **masters, room=first)
+    assert other.data_adu is first.data_adu
+    again = calibrate(night["raw"], **masters, room=other)
+    np.testing.assert_array_equal(again.data_adu, expected[0])
+    np.testing.assert_array_equal(again.mask, expected[1])
+    rows = {name: held_rows(image) for name, image in masters.items()}
+    noisy = calibrate_with_variance(night["raw"], noise=PixelNoise(5, 1.5), **rows)
+    variance = noisy.variance_adu2.copy()
+    reused = calibrate_with_variance(night["raw"], noise=PixelNoise(5, 1.5), **rows, room=noisy)
+    assert reused.variance_adu2 is noisy.variance_adu2
+    np.testing.assert_array_equal(reused.variance_adu2, variance)
+    np.testing.assert_array_equal(reused.data_adu, expected[0])

@@ -9,11 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 from astropy.io import fits
+from astropy.nddata import CCDData
 
 from starmuster.cli import main
 from starmuster.errors import CalibrationError, NotFoundError
 from starmuster.ingest.nights import catalogue
 from starmuster.transforms.run import work
+from starmuster.transforms.samples import clipped_scatter
 from starmuster.transforms.steps.assigning import assign_frames, known_frames
 from starmuster.transforms.steps.gain import measure_gains
 from starmuster.transforms.steps.levels import measure_levels
@@ -225,6 +227,26 @@ def test_a_sub_frame_is_calibrated_with_the_part_of_the_masters_that_it_shows(
         choice(library, "part.fits")["flat_master_id"]
         == choice(library, "d0.fits")["flat_master_id"]
     )
+
+
+def test_a_calibrated_frame_is_what_ccddata_reads(library, night, tmp_path, capsys):
+    command = ["--json", "calibrate", str(night / "d0.fits"), "--warehouse", str(library.folder)]
+    assert main([*command, "--output", str(tmp_path)]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["has_variance"]
+    frame = CCDData.read(row["path"])
+    assert (frame.unit, frame.header["FILTER"]) == ("adu", "r")
+    wanted = pl.DataFrame({"frame_id": [row["frame_id"]], "field_id": [0], "recipe": [""]})
+    (task,) = light_tasks(library, wanted.cast({"frame_id": pl.Int32}))
+    reduced = reduce_light(task)
+    np.testing.assert_array_equal(frame.data, reduced.data_adu)
+    np.testing.assert_array_equal(frame.mask, reduced.mask != 0)
+    # light and read noise 41, dark 9.9, and the bias of three frames 7.2 ADU^2: it is in the dark,
+    # too, and cancels, but masters count as if independent
+    scatter = clipped_scatter(frame.data)
+    assert scatter**2 == pytest.approx(41 + 9.9, rel=0.05)
+    assert np.mean(frame.uncertainty.array) == pytest.approx(41 + 9.9 + 7.2, rel=0.05)
+    assert main([*command, "--output", str(tmp_path)]) == 1  # nothing is written over
 
 
 def test_limits_of_the_choice_remake_no_master_and_another_combination_does(library):

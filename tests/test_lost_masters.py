@@ -115,9 +115,9 @@ def test_masters_hold_the_trimmed_light_and_suit_frames_of_the_whole_size(reduce
 
 def test_the_variance_of_a_master_is_kept_beside_it(reduced):
     path, checksum = master_of(reduced, "bias")
-    master = open_master(path, checksum)
-    assert master.variance is not None
-    variance = master.variance.rows(0, 64)
+    with open_master(path, checksum) as master:
+        assert master.variance is not None
+        variance = master.variance.rows(0, 64)
     # of five frames it has four degrees of freedom, and the mean is theirs
     noise_adu = masters(reduced)["noise_adu"][0]
     assert np.sqrt(variance.mean()) == pytest.approx(noise_adu, rel=0.05)

@@ -108,6 +108,7 @@ def calibrate(
     sections: Sections | None = None,
     linearity: Linearity | None = None,
     limits: PixelLimits | None = None,
+    room: Calibrated | None = None,
     name: str = "frame",
 ) -> Calibrated:
     """Take overscan, bias and dark off a frame and divide it by the flat.
@@ -128,6 +129,9 @@ def calibrate(
         Correction of the light above the bias; light above its end is NONLINEAR.
     limits
         See `PixelLimits`.
+    room
+        An earlier result of the same shape that is needed no more: it is written over, for memory
+        that is asked for anew costs as much as the arithmetic. None: new memory.
     name
         The frame, for messages.
 
@@ -143,7 +147,7 @@ def calibrate(
         bias, dark, dark_is_bias_subtracted=dark_is_bias_subtracted, dark_scale=dark_scale
     )
     raw = native(raw_adu)
-    data, mask = _empty(sections)
+    data, mask = _empty(sections, room)
     calibrate_rows(
         raw,
         np.array(sections.light, np.int64),
@@ -172,6 +176,7 @@ def calibrate_with_variance(
     sections: Sections | None = None,
     linearity: Linearity | None = None,
     limits: PixelLimits | None = None,
+    room: CalibratedWithVariance | None = None,
     name: str = "frame",
 ) -> CalibratedWithVariance:
     """Calibrate a frame as `calibrate` does, and propagate the noise of all that goes in.
@@ -212,8 +217,11 @@ def calibrate_with_variance(
     raw = native(raw_adu)
     row_level, column_level = _levels(raw, sections)
     bad = _defects(defects, has_dark=dark is not None)
-    data, mask = _empty(sections)
-    variance = np.full_like(data, np.nan) if sections.is_trimmed else np.empty_like(data)
+    data, mask = _empty(sections, room)
+    is_kept = room is not None and data is room.data_adu
+    variance = room.variance_adu2 if room is not None and is_kept else np.empty_like(data)
+    if sections.is_trimmed:
+        variance[:] = np.nan
     light = sections.light
     rooms = _Rooms(shape[1])
     spare = np.empty(shape[1], np.float32)
@@ -280,12 +288,17 @@ def _check_size(what: str, size: tuple[int, ...], name: str, shape: tuple[int, .
         )
 
 
-def _empty(sections: Sections) -> tuple[Image, NDArray[np.uint8]]:
+def _empty(
+    sections: Sections, room: Calibrated | CalibratedWithVariance | None
+) -> tuple[Image, NDArray[np.uint8]]:
     """Return room for data and mask; beyond the light it holds what is to be there."""
-    if not sections.is_trimmed:
-        return np.empty(sections.shape, np.float32), np.empty(sections.shape, np.uint8)
-    outside = np.uint8(PixelMask.OUTSIDE)
-    return np.full(sections.shape, np.nan, np.float32), np.full(sections.shape, outside)
+    if room is None or room.data_adu.shape != sections.shape:
+        data, mask = np.empty(sections.shape, np.float32), np.empty(sections.shape, np.uint8)
+    else:
+        data, mask = room.data_adu, room.mask
+    if sections.is_trimmed:
+        data[:], mask[:] = np.nan, np.uint8(PixelMask.OUTSIDE)
+    return data, mask
 
 
 def _levels(raw: NDArray[Any], sections: Sections) -> tuple[Image, Image]:

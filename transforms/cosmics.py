@@ -23,8 +23,7 @@ def mask_cosmic_rays(
     data_adu: Image,
     mask: NDArray[np.uint8],
     *,
-    gain_e_per_adu: float,
-    read_noise_e: float,
+    variance_adu2: Image,
     saturation_adu: float | None = None,
     limits: CosmicLimits | None = None,
 ) -> NDArray[np.uint8]:
@@ -36,8 +35,8 @@ def mask_cosmic_rays(
         Calibrated frame, shape (n_y, n_x), sky included; its values are not changed.
     mask
         Bits of `PixelMask` of the same shape. Unusable and saturated pixels are no cosmic rays.
-    gain_e_per_adu, read_noise_e
-        What the noise of the sky is judged by.
+    variance_adu2
+        Variance of each pixel, of the same shape: where a flat was faint, noise is larger.
 
     References
     ----------
@@ -45,17 +44,19 @@ def mask_cosmic_rays(
     """
     limits = limits or CosmicLimits()
     is_out = (mask & np.uint8(UNUSABLE | PixelMask.SATURATED)) != 0
-    is_number = np.isfinite(data_adu)
-    level = float(np.median(data_adu[is_number])) if is_number.any() else 0.0
+    is_number = np.isfinite(data_adu) & np.isfinite(variance_adu2)
+    if not is_number.any():
+        return mask
+    level, variance = (float(np.median(image[is_number])) for image in (data_adu, variance_adu2))
     hit, _ = detect_cosmics(
         np.where(is_number, data_adu, np.float32(level)),
         inmask=is_out | ~is_number,
+        invar=np.where(is_number, variance_adu2, np.float32(variance)),
         sigclip=limits.sigma,
         sigfrac=limits.neighbour_share,
         objlim=limits.contrast,
-        gain=gain_e_per_adu,
-        readnoise=read_noise_e,
-        satlevel=np.inf if saturation_adu is None else saturation_adu * gain_e_per_adu,
+        gain=1.0,
+        satlevel=np.inf if saturation_adu is None else saturation_adu,
         cleantype="medmask",
         sepmed=True,
     )

@@ -7,17 +7,16 @@ select
     frame.exposure_s,
     frame.target_name,
     calibration.dark_scale,
+    calibration.bias_days,
     calibration.dark_days,
     calibration.dark_kelvin,
     calibration.flat_days,
     calibration.reason,
     min(path.path) as path
-from calibration
+from master_use
+join calibration using (frame_id)
 join frame using (frame_id)
 left join path using (frame_id)
-where
-    $master_id::integer in (
-        calibration.bias_master_id, calibration.dark_master_id, calibration.flat_master_id
-    )
+where master_use.master_id = $master_id::integer
 group by all
 order by frame.mid_utc, frame.frame_id;

@@ -1,18 +1,10 @@
 -- The library of masters with the number of lights that each calibrated, newest first, and the noise
 -- of each over what its frames predict. One row per master.
-with used as (
-    select
-        unnest([bias_master_id, dark_master_id, flat_master_id]) as master_id,
-        frame_id
-    from calibration
-),
-
-usage as (
+with usage as (
     select
         master_id,
         count(*) as n_light
-    from used
-    where master_id is not null
+    from master_use
     group by master_id
 )
 

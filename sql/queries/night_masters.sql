@@ -1,19 +1,11 @@
 -- Masters that were made from a night's frames or calibrated its lights, each with the noise that its
 -- frames predict. One row per master. $night
-with used as (
-    select
-        unnest([bias_master_id, dark_master_id, flat_master_id]) as master_id,
-        frame_id
-    from calibration
-    semi join (select frame_id from frame where night = $night::date) as light using (frame_id)
-),
-
-usage as (
+with usage as (
     select
         master_id,
         count(*) as n_light
-    from used
-    where master_id is not null
+    from master_use
+    semi join (select frame_id from frame where night = $night::date) as light using (frame_id)
     group by master_id
 )
 

@@ -1,6 +1,7 @@
 -- Dark current of cameras: the rise of the master darks of a night and temperature with exposure
--- through several exposures, else level over exposure of the one. Only darks that have had their
--- bias taken off count, and none that was retired. One row per camera, setting, night, temperature.
+-- through several exposures, else level over exposure of the one, which counts only without its
+-- bias. Darks with and without their bias are not mixed, and none that was retired counts.
+-- One row per camera, setting, night, temperature.
 -- column camera_name: INSTRUME, or 'unknown camera'
 -- column temperature_degc: unit=deg_C; sensor, to the degree; null if unknown
 -- column n_exposure: exposures behind it
@@ -14,7 +15,14 @@ with dark as (
         round(master.sensor_degc) as temperature_degc
     from master
     anti join retired_master using (master_id)
-    where master.kind = 'dark' and master.is_bias_subtracted and master.exposure_s > 0
+    where master.kind = 'dark' and master.exposure_s > 0
+    qualify
+        master.is_bias_subtracted
+        or not bool_or(master.is_bias_subtracted) over (
+            partition by
+                master.camera_id, master.night, master.gain_setting, master.x_binning,
+                master.readout_mode, temperature_degc
+        )
 ),
 
 rate as (
@@ -33,6 +41,7 @@ rate as (
         end as dark_adu_rate
     from dark
     group by all
+    having count(distinct exposure_s) > 1 or bool_and(is_bias_subtracted)
 ),
 
 gain as (

@@ -210,7 +210,11 @@ def _users(con: duckdb.DuckDBPyConnection, master_id: int) -> pl.DataFrame:
     chosen = con.sql("from calibration_choice join frame using (frame_id)").filter(
         f"{master_id} in (bias_master_id, dark_master_id, flat_master_id)"
     )
-    return chosen.project("frame_id, frame_type").pl()
+    chosen = chosen.project("frame_id, frame_type")
+    mapped = con.sql("from defect_choice join frame using (frame_id)").filter(
+        f"master_id = {master_id}"
+    )
+    return chosen.union(mapped.project("frame_id, frame_type")).pl()
 
 
 def _rebuilt(users: pl.DataFrame) -> Sequence[int]:

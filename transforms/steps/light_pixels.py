@@ -1,5 +1,6 @@
 """The pixels of one light frame: read, calibrated with the masters chosen for it, masked."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,18 @@ from ...errors import CalibrationError
 from ..background import Background, mesh_background
 from ..calibrate import (
     Calibrated,
+    CalibratedWithVariance,
+    MasterRows,
     PixelLimits,
+    PixelNoise,
     calibrate,
+    calibrate_with_variance,
 )
 from ..cosmics import CosmicLimits, mask_cosmic_rays
 from ..linearity import make_linearity
 from ..pixels import Image, read_pixels
 from ..saturation import estimate_saturation_adu
-from .master_files import cut, read_defects, read_master, read_pedestal
+from .master_files import cut, open_master, read_defects, read_master, read_pedestal
 from .masters import frame_sections
 from .tasks import LightTask, MasterFile
 
@@ -34,22 +39,25 @@ class Reduced:
     saturation_source: str
 
 
-def reduce_light(task: LightTask, *, sky_step_pix: int = 1) -> Reduced:
+def reduce_light(
+    task: LightTask, *, sky_step_pix: int = 1, room: Calibrated | None = None
+) -> Reduced:
     """Read a frame, calibrate it with its masters and measure its sky.
 
-    `sky_step_pix` is that of `mesh_background`.
+    Parameters
+    ----------
+    sky_step_pix
+        See `mesh_background`.
+    room
+        What an earlier frame was calibrated into, to be written over; see `calibrate`.
 
     Raises
     ------
     FrameError
         The frame cannot be read or calibrated, or a master is gone.
     """
-    raw = read_pixels(task.path, task.hdu_index, shape=task.shape)
-    saturation_adu, source = task.detector.saturation_adu, task.detector.saturation_source
-    if saturation_adu is None or source is None:
-        saturation_adu = estimate_saturation_adu(raw)
-        source = "none" if saturation_adu is None else "pixels"
-    calibrated = calibrate_light(task, raw, saturation_adu)
+    raw, saturation_adu, source = read_light(task)
+    calibrated = calibrate_light(task, raw, saturation_adu, room=room)
     data, mask = calibrated.data_adu, calibrated.mask
     background = mesh_background(
         data, mask=mask, mesh_pix=task.config.detection.mesh_pix, step_pix=sky_step_pix
@@ -57,18 +65,94 @@ def reduce_light(task: LightTask, *, sky_step_pix: int = 1) -> Reduced:
     return Reduced(raw, data, mask, background, saturation_adu, source)
 
 
-def calibrate_light(task: LightTask, raw: NDArray[Any], saturation_adu: float | None) -> Calibrated:
+def read_light(task: LightTask) -> tuple[NDArray[Any], float | None, str]:
+    """Read a frame; return its pixels, the level at which they saturate, and who says so."""
+    raw = read_pixels(task.path, task.hdu_index, shape=task.shape)
+    saturation_adu, source = task.detector.saturation_adu, task.detector.saturation_source
+    if saturation_adu is None or source is None:
+        saturation_adu = estimate_saturation_adu(raw)
+        source = "none" if saturation_adu is None else "pixels"
+    return raw, saturation_adu, source
+
+
+def calibrate_light(
+    task: LightTask,
+    raw: NDArray[Any],
+    saturation_adu: float | None,
+    *,
+    room: Calibrated | None = None,
+) -> Calibrated:
     """Calibrate a light frame with the masters chosen for it; mask cosmic rays if configured.
 
     Raises
     ------
     CalibrationError
-        A master is gone, or holds another part of a frame than the light.
+        A master is gone, or holds another part of a frame than the light; or cosmic rays cannot
+        be told from noise, for gain and read noise are not known.
     """
+    if task.config.calibration.cosmic_rays:
+        found = calibrate_light_with_variance(task, raw, saturation_adu)
+        return Calibrated(found.data_adu, found.mask)
     treatment = _treatment(task, saturation_adu)
     treatment |= _levels(task, raw, treatment)
-    calibrated = calibrate(raw, flat=_pixels(task.flat, raw), **treatment)
-    return _without_cosmic_rays(task, calibrated, saturation_adu)
+    return calibrate(raw, flat=_pixels(task.flat, raw), room=room, **treatment)
+
+
+def calibrate_light_with_variance(
+    task: LightTask,
+    raw: NDArray[Any],
+    saturation_adu: float | None,
+    *,
+    room: CalibratedWithVariance | None = None,
+) -> CalibratedWithVariance:
+    """Calibrate a light frame as `calibrate_light` does, with the variance of each pixel.
+
+    The noise of a master that was imported is not known, and not counted.
+
+    Raises
+    ------
+    CalibrationError
+        As `calibrate_light`; or gain and read noise are not known.
+    """
+    gain, read_noise_e = task.gain_e_per_adu, task.read_noise_e
+    if gain is None or read_noise_e is None:
+        raise CalibrationError(
+            f"{task.path}: no variance without gain ({gain}) and read noise ({read_noise_e}). "
+            "Take flats and biases, or state both in the configuration; cosmic rays need them, too."
+        )
+    with ExitStack() as stack:
+        bias, dark, flat = (
+            _rows(stack, master, task) for master in (task.bias, task.dark, task.flat)
+        )
+        found = calibrate_with_variance(
+            raw,
+            noise=PixelNoise(read_noise_e / gain, gain),
+            bias=bias,
+            dark=dark,
+            flat=flat,
+            room=room,
+            **_treatment(task, saturation_adu),
+        )
+    settings = task.config.calibration
+    if not settings.cosmic_rays:
+        return found
+    mask = mask_cosmic_rays(
+        found.data_adu,
+        found.mask,
+        variance_adu2=found.variance_adu2,
+        saturation_adu=saturation_adu,
+        limits=CosmicLimits(settings.cosmic_sigma),
+    )
+    return CalibratedWithVariance(found.data_adu, found.variance_adu2, mask)
+
+
+def _rows(stack: ExitStack, master: MasterFile | None, task: LightTask) -> MasterRows | None:
+    """Open the part of a master that a frame shows, with its variance."""
+    if master is None:
+        return None
+    return stack.enter_context(
+        open_master(master.path, master.checksum, corner=master.corner, shape=task.shape)
+    )
 
 
 def _levels(task: LightTask, raw: NDArray[Any], treatment: dict[str, Any]) -> dict[str, Any]:
@@ -119,26 +203,3 @@ def _treatment(task: LightTask, saturation_adu: float | None) -> dict[str, Any]:
         "limits": PixelLimits(saturation_adu, task.detector.linearity_adu, settings.min_flat),
         "name": str(task.path),
     }
-
-
-def _without_cosmic_rays(
-    task: LightTask, calibrated: Calibrated, saturation_adu: float | None
-) -> Calibrated:
-    settings = task.config.calibration
-    if not settings.cosmic_rays:
-        return calibrated
-    gain, read_noise_e = task.gain_e_per_adu, task.read_noise_e
-    if gain is None or read_noise_e is None:
-        raise CalibrationError(
-            f"{task.path}: cosmic rays cannot be told from noise without gain ({gain}) and read "
-            f"noise ({read_noise_e}). State both, or set `cosmic_rays = false`."
-        )
-    mask = mask_cosmic_rays(
-        calibrated.data_adu,
-        calibrated.mask,
-        gain_e_per_adu=gain,
-        read_noise_e=read_noise_e,
-        saturation_adu=saturation_adu,
-        limits=CosmicLimits(settings.cosmic_sigma),
-    )
-    return Calibrated(calibrated.data_adu, mask)

@@ -6,7 +6,9 @@ again without a row changing.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,9 @@ from ...warehouse.packages import file_checksum
 from ..badpixels import Defects
 from ..calibrate import MasterRows
 from ..masters import BuiltMaster
-from ..pixels import Image, open_rows
+from ..pixels import Image, RowFiller, open_rows
 
 CACHED_MASTERS = 4  # of 245 MB each at camera scale
-VARIANCE_HDU = 1
 
 
 @lru_cache(maxsize=CACHED_MASTERS)
@@ -80,12 +81,53 @@ def cut(
     return np.ascontiguousarray(image[y : y + shape[0], x : x + shape[1]])
 
 
-def open_master(path: Path, checksum: str) -> MasterRows:
-    """Open a master for reading in bands of rows, with its variance if it has one; same errors."""
+@contextmanager
+def open_master(
+    path: Path,
+    checksum: str,
+    *,
+    corner: tuple[int, int] | None = None,
+    shape: tuple[int, int] = (0, 0),
+) -> Iterator[MasterRows]:
+    """Open a master for reading in bands of rows, with its variance if it has one; same errors.
+
+    Parameters
+    ----------
+    corner, shape
+        The part of it that a smaller frame shows; without a corner all of it.
+    """
     check_master(path, checksum)
     with fits.open(path) as hdus:
-        has_variance = "VARIANCE" in hdus
-    return MasterRows(open_rows(path, 0), open_rows(path, VARIANCE_HDU) if has_variance else None)
+        n_hdu = 1 + ("VARIANCE" in hdus)
+    with ExitStack() as stack:
+        readers: list[RowFiller] = []
+        for hdu_index in range(n_hdu):
+            whole = stack.enter_context(open_rows(path, hdu_index))
+            readers.append(whole if corner is None else PartRows(whole, corner, shape))
+        yield MasterRows(*readers)
+
+
+@dataclass(frozen=True, slots=True)
+class PartRows:
+    """The part of a master that a smaller frame shows: begins at `corner`, has `shape`."""
+
+    whole: RowFiller
+    corner: tuple[int, int]
+    shape: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        """Name of the master."""
+        return self.whole.name
+
+    def rows(self, start: int, stop: int) -> Image:
+        """Return rows start <= y < stop of the part."""
+        y, x = self.corner
+        return self.whole.rows(y + start, y + stop)[:, x : x + self.shape[1]]
+
+    def fill(self, room: Image, start: int) -> None:
+        """Write the rows from `start` on into an array, shape (n_row, n_x)."""
+        room[:] = self.rows(start, start + len(room))
 
 
 def is_whole(path: Path, checksum: str) -> bool:

@@ -19,6 +19,7 @@ from ..astrometry import (
     wcs_from_cards,
     wcs_row,
 )
+from ..calibrate import Calibrated
 from ..detection import detect, frame_quality, whole_stars
 from ..extrapolation import is_extrapolated
 from ..flags import Flag
@@ -167,7 +168,7 @@ def _see(task: LightTask) -> Seen:
     refuse_incomplete(task)
     n_pix = task.shape[0] * task.shape[1]
     step_pix = max((step for least, step in SKY_STEP_PIX.items() if n_pix > least), default=1)
-    frame = reduce_light(task, sky_step_pix=step_pix)
+    frame = reduce_light(task, sky_step_pix=step_pix, room=_room(task.shape))
     settings = task.config.detection
     stars = detect(
         frame.data_adu,
@@ -184,6 +185,12 @@ def _see(task: LightTask) -> Seen:
         flags=int(calibration_flags(task.calibration)),
     )
     return Seen(frame, stars, quality)
+
+
+@lru_cache(maxsize=1)
+def _room(shape: tuple[int, int]) -> Calibrated:
+    """Return what all frames of this process are calibrated into, one after the other."""
+    return Calibrated(np.empty(shape, np.float32), np.empty(shape, np.uint8))
 
 
 def calibration_flags(calibration: dict[str, Any]) -> Flag:
