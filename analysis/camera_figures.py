@@ -1,9 +1,11 @@
 """Figures of a camera: photon transfer, linearity, and how it changes over the nights."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
+from astropy.wcs import WCS
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -21,6 +23,7 @@ from .canvas import (
     legend_below,
 )
 
+GRID = 14  # places a side at which a distortion is drawn
 COLOURS = (BINNED, MODEL, MARK, "#5f7f3b", "#7a5195", DATA, GREY)
 
 
@@ -128,6 +131,58 @@ def history_figure(fits: pl.DataFrame, biases: pl.DataFrame) -> Figure:
         _label_nights(level, [*measured["night"].to_list(), *biases["night"].to_list()])
         legend_below(figure, gain, WIDE_IN)
     return figure
+
+
+def distortion_figure(wcs: WCS, shape: tuple[int, int]) -> tuple[Figure, float]:
+    """Draw how a sky solution departs from a flat and even one, and return the largest, arcsec.
+
+    What shift, turn, stretch and shear can make up for is taken out: distortion is what is left.
+
+    Parameters
+    ----------
+    wcs
+        Celestial solution of a frame.
+    shape
+        (n_y, n_x) of the frame.
+    """
+    x, y, dx, dy, scale = _distortion(wcs, shape)
+    length = np.hypot(dx, dy) * scale
+    largest = float(length.max())
+    with figure_style():
+        width = 0.6 * WIDE_IN
+        height = min(width * shape[0] / shape[1] + 0.4, WIDE_IN)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots()
+        # the longest arrow spans a cell of the grid
+        cell = shape[1] / GRID
+        arrows = axes.quiver(
+            *(x, y, dx, dy), color=BINNED, angles="xy", scale_units="xy",
+            scale=max(largest / scale, 1e-12) / cell, width=0.003,
+        )  # fmt: skip
+        axes.quiverkey(arrows, 0.85, 1.03, largest / scale, f"{largest:.2g} arcsec", labelpos="W")
+        axes.set_xlim(0, shape[1])
+        axes.set_ylim(0, shape[0])
+        axes.set_aspect("equal")
+        axes.set_xlabel("x (pix)")
+        axes.set_ylabel("y (pix)")
+    return figure, largest
+
+
+def _distortion(wcs: WCS, shape: tuple[int, int]) -> tuple[Any, ...]:
+    """Return a grid of pixels, how far they are from an affine solution, and arcsec a pixel."""
+    axes = (np.linspace(0, n - 1, GRID) for n in (shape[1], shape[0]))
+    x, y = (part.ravel() for part in np.meshgrid(*axes))
+    tangent = WCS(naxis=2)
+    tangent.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    tangent.wcs.crval = wcs.all_pix2world([[shape[1] / 2, shape[0] / 2]], 0)[0]
+    tangent.wcs.cdelt = np.full(2, 1 / 3600)  # standard coordinates in arcsec
+    plane = tangent.all_world2pix(wcs.all_pix2world(np.column_stack([x, y]), 0), 0)
+    basis = np.column_stack([np.ones_like(x), x, y])
+    terms, *_ = np.linalg.lstsq(basis, plane, rcond=None)
+    # the rest of the plane, back in pixels of the frame
+    rest = (plane - basis @ terms) @ np.linalg.inv(terms[1:])
+    scale = float(np.sqrt(abs(np.linalg.det(terms[1:]))))
+    return x, y, rest[:, 0], rest[:, 1], scale
 
 
 def dark_figure(darks: pl.DataFrame, levels: pl.DataFrame) -> Figure:

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from .camera_figures import (
     dark_figure,
+    distortion_figure,
     doubling_kelvin,
     history_figure,
     linearity_figure,
@@ -18,6 +20,7 @@ from .camera_figures import (
 from .page import MISSING, Page, Picture, Plot, Section, as_text, picture, plot, table
 from .thumbnails import block_mean, grey_png, ratio_png
 
+LEAST_DISTORTION_ARCSEC = 0.01
 NOTES = (
     "Gain: two flats of similar level are compared tile by tile after one was scaled to the other "
     "by their local ratio, a plane in each tile; what is left is photon and read noise. Pairs lit "
@@ -40,11 +43,24 @@ class FlatImage:
     n_frame: int
     level_adu: float
     data: NDArray[Any]
+    pier_side: str | None = None
 
     @property
     def name(self) -> str:
-        """Band and night."""
-        return f"{self.band or 'no band'}, {self.night}"
+        """Band and night, and the side of the pier where it is of one."""
+        side = "" if self.pier_side is None else f", pier {self.pier_side}"
+        return f"{self.band or 'no band'}, {self.night}{side}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plate:
+    """A sky solution of a frame of shape (n_y, n_x), and what it rests on."""
+
+    wcs: WCS
+    shape: tuple[int, int]
+    night: object
+    method: str
+    n_star: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +76,8 @@ class CameraReport:
     dark_history: pl.DataFrame
     dark_levels: pl.DataFrame
     flats: tuple[FlatImage, ...]
+    pier_flats: tuple[FlatImage, ...]
+    plate: Plate | None
     command: str
     version: str
     generated_utc: datetime | str
@@ -122,7 +140,12 @@ def camera_page(report: CameraReport) -> Page:
                 ],
             ),
             _bias_and_dark(report),
-            Section("Flats", pictures=_flat_pictures(report.flats), text=_flat_text(report.flats)),
+            Section(
+                "Flats",
+                pictures=[*_flat_pictures(report.flats), *_pier_pictures(report.pier_flats)],
+                text=_flat_text(report.flats),
+            ),
+            Section("Distortion", plots=[_distortion(report.plate)]),
         ],
         command=report.command,
         version=report.version,
@@ -253,17 +276,46 @@ def _flat_pictures(flats: tuple[FlatImage, ...]) -> list[Picture]:
         shown.append(picture(grey_png(flat.data), alt=f"Master flat {flat.name}", caption=caption))
         other = last.get(flat.band) or next(iter(last.values()), None)
         if other is not None and other.data.shape == flat.data.shape:
-            ratio = flat_ratio(flat.data, other.data)
-            spread = float(np.nanstd(block_mean(ratio, 64)))
-            shown.append(
-                picture(
-                    ratio_png(ratio),
-                    alt=f"Ratio of the flats {flat.name} and {other.name}",
-                    caption=f"{flat.name} over {other.name}: rms {spread:.2%} in 64 boxes a side",
-                )
-            )
+            shown.append(_ratio_picture(flat, other))
         last[flat.band] = flat
     return shown
+
+
+def _pier_pictures(flats: tuple[FlatImage, ...]) -> list[Picture]:
+    """Show the ratio of the flats of both sides of the pier, in each band."""
+    shown: list[Picture] = []
+    first: dict[str | None, FlatImage] = {}
+    for flat in flats:
+        other = first.setdefault(flat.band, flat)
+        if other is not flat and other.data.shape == flat.data.shape:
+            shown.append(_ratio_picture(flat, other))
+    return shown
+
+
+def _ratio_picture(flat: FlatImage, other: FlatImage) -> Picture:
+    ratio = flat_ratio(flat.data, other.data)
+    spread = float(np.nanstd(block_mean(ratio, 64)))
+    return picture(
+        ratio_png(ratio),
+        alt=f"Ratio of the flats {flat.name} and {other.name}",
+        caption=f"{flat.name} over {other.name}: rms {spread:.2%} in 64 boxes a side",
+    )
+
+
+def _distortion(plate: Plate | None) -> Plot | None:
+    if plate is None:
+        return None
+    figure, largest = distortion_figure(plate.wcs, plate.shape)
+    if largest < LEAST_DISTORTION_ARCSEC:
+        return None  # a solution without such terms says nothing of the optics
+    stars = "" if plate.n_star is None else f", {plate.n_star} stars"
+    return plot(
+        figure,
+        name="distortion",
+        alt="Distortion of the sky solution over the frame.",
+        caption=f"Distortion over the frame, {largest:.2f} arcsec at most: what the solution of "
+        f"{plate.night} ({plate.method}{stars}) has beyond shift, turn, stretch and shear.",
+    )
 
 
 def flat_ratio(flat: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:

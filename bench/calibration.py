@@ -131,11 +131,12 @@ def work_theirs(needed: tuple[Path, dict[str, Any]]) -> None:
     ccdproc.flat_correct(frame, masters["flat"], norm_value=1.0)
 
 
-def main() -> None:
+def rows() -> list[Row]:
+    """Measure, and return the lines of the table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_files(folder)
-        rows = [
+        return [
             Row(
                 "read and calibrate to float32",
                 "ccdproc chain",
@@ -151,8 +152,7 @@ def main() -> None:
                 "0.6 s, 1 GB",
             ),
         ]
-    show("Calibration, one frame of 9576 x 6388", rows)
 
 
 if __name__ == "__main__":
-    main()
+    show("Calibration, one frame of 9576 x 6388", rows())

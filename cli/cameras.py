@@ -1,18 +1,16 @@
 """Commands about cameras and their calibration: masters, camera, assign."""
 
-import re
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from .. import __version__
 from ..errors import NotFoundError, UsageError
+from .camera_page import page_name, write_page
 from .session import SESSION, plain_rows
 
 if TYPE_CHECKING:
-    from ..analysis.camera_report import FlatImage
     from ..warehouse.store import Warehouse
 
 Kind = Literal["bias", "dark", "flat"]
@@ -30,8 +28,6 @@ MASTER_COLUMNS = (
     "offset_setting",
     "readout_mode",
 )
-NEWEST_FLATS = 24  # pictures of a camera's page
-FLAT_PIX = 640
 
 
 def register(app: App) -> None:
@@ -142,8 +138,8 @@ def camera(name: str | None = None, /, *, output: Path | None = None) -> None:
     if output is not None and len(names) > 1:
         raise UsageError(f"--output takes one page; name one of {', '.join(names)}.")
     for known in names:
-        page = output or warehouse.reports / _page_name(known)
-        _write_page(warehouse, known, rows.filter(pl.col("camera") == known), page)
+        page = output or warehouse.reports / page_name(known)
+        write_page(warehouse, known, rows.filter(pl.col("camera") == known), page)
         SESSION.tell(f"wrote {page}")
 
 
@@ -279,59 +275,6 @@ def _camera_id(warehouse: "Warehouse", name: str | None, path: Path) -> int:
             f"there are: {names}. Name one with --camera."
         )
     return found[0]
-
-
-def _page_name(camera_name: str) -> str:
-    return f"camera-{re.sub(r'[^A-Za-z0-9+-]+', '-', camera_name).strip('-')}.html"
-
-
-def _write_page(warehouse: "Warehouse", name: str, rows, page: Path) -> None:
-    import polars as pl
-
-    from ..analysis.camera_report import CameraReport, camera_page
-    from ..analysis.page import render_page
-    from ..warehouse.store import shipped
-
-    queries = (
-        *("transfer_curve", "ramp_levels", "bias_history", "dark_history", "dark_levels"),
-        "flat_masters",
-    )
-    with warehouse.reading() as con:
-        found = {query: shipped(con, query, camera=name) for query in queries}
-        cameras = con.table("camera").pl().filter(pl.col("camera_name") == name)
-        ramps = con.table("ramp_fit").order("night, band").pl()
-    report = CameraReport(
-        camera_name=name,
-        cameras=rows,
-        ramp_fit=ramps.filter(pl.col("camera_id").is_in(cameras["camera_id"].to_list())),
-        flats=_flats(warehouse, found.pop("flat_masters").tail(NEWEST_FLATS).to_dicts()),
-        command=SESSION.command,
-        version=__version__,
-        generated_utc=datetime.now(UTC).replace(tzinfo=None, microsecond=0),
-        **found,
-    )
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render_page(camera_page(report)), encoding="utf-8")
-
-
-def _flats(warehouse: "Warehouse", rows: list[dict[str, Any]]) -> "tuple[FlatImage, ...]":
-    """Read master flats, each made small at once: at camera scale they are 245 MB each."""
-    from ..analysis.camera_report import FlatImage
-    from ..analysis.thumbnails import block_mean
-    from ..errors import StarmusterError
-    from ..transforms.steps.master_files import read_master
-
-    flats: list[FlatImage] = []
-    for row in rows:
-        try:
-            data = read_master(warehouse.masters / row["file_name"], row["checksum"])
-        except StarmusterError as error:
-            SESSION.say(f"no picture: {error}")
-            continue
-        small = block_mean(data, FLAT_PIX)
-        kept = {name: row[name] for name in ("night", "band", "n_frame", "level_adu")}
-        flats.append(FlatImage(data=small, **kept))
-    return tuple(flats)
 
 
 def _day(text: str) -> date:

@@ -10,7 +10,7 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -47,6 +47,7 @@ _TO_CANONICAL = {
 }
 # Sensors are cooled from room temperature: a larger number counts from absolute zero.
 _KELVIN_ABOVE = 120.0
+MAX_KEYWORD_SET = 1000  # sets of keywords that are remembered
 
 
 class Found(NamedTuple):
@@ -73,6 +74,21 @@ class Synonyms:
     ranges: Mapping[str, tuple[float, float]]
     frame_types: Mapping[str, str]
     bands: Mapping[str, str]
+    _present: dict[tuple[str, frozenset[str]], dict[str, tuple[_Source, ...]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def present(self, profile: str, keywords: frozenset[str]) -> dict[str, tuple[_Source, ...]]:
+        """Return the sources of each quantity that a header has: one set of keywords a night."""
+        held = self._present.get((profile, keywords))
+        if held is None:
+            held = {
+                quantity: tuple(source for source in sources if source.keyword in keywords)
+                for quantity, sources in self.sources[profile].items()
+            }
+            if len(self._present) < MAX_KEYWORD_SET:
+                self._present[profile, keywords] = held
+        return held
 
     def profile(self, header: Header) -> str:
         """Return the profile of the program that wrote the header, or '' for none."""
@@ -210,13 +226,14 @@ class Quantities:
         self.profile = synonyms.profile(header)
         self.issues: list[str] = list(header.issues)
         self._sources = synonyms.sources[self.profile]
+        self._present = synonyms.present(self.profile, frozenset(header.by_keyword))
 
     def cards(self, quantity: str) -> list[Card]:
         """Return the cards that may hold the quantity, best first."""
         held: list[Card] = []
-        for source in self._sources.get(quantity, ()):
-            card = self.header.by_keyword.get(source.keyword)
-            if card is None or card.value is None:
+        for source in self._present.get(quantity, ()):
+            card = self.header.by_keyword[source.keyword]
+            if card.value is None:
                 continue
             comment = card.comment or ""
             if source.only_if is not None and not source.only_if.search(comment):
