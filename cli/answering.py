@@ -8,14 +8,35 @@ from cyclopts import App, Parameter
 
 from ..errors import LockedError, NotFoundError, UsageError
 from .night import night
-from .session import SESSION
+from .session import SESSION, plain_rows
 
 if TYPE_CHECKING:
     import polars as pl
 
     from ..warehouse.store import Warehouse
 
-FIELD_COLUMNS = ("field", "name", "bands", "n_frames", "n_registered", "n_on_sky", "n_source")
+FIELD_COLUMNS = (
+    "field",
+    "name",
+    "bands",
+    "n_frames",
+    "n_registered",
+    "n_on_sky",
+    "n_source",
+    "median_residual_pix",
+    "median_residual_arcsec",
+)
+STAR_COLUMNS = (
+    "source_id",
+    "field_id",
+    "field_name",
+    "ra_deg",
+    "dec_deg",
+    "position_source",
+    "x_pix",
+    "y_pix",
+    "flags",
+)
 POINT_COLUMNS = (
     "mid_jd_utc",
     "mid_bjd_tdb",
@@ -47,7 +68,7 @@ def fields() -> None:
 
 
 def stars(field: str, /, *, aperture: str | None = None) -> None:
-    """List the stars of a field, brightest first, one row for each band.
+    """List the stars of a field, brightest first, with their median magnitude in each band.
 
     Parameters
     ----------
@@ -60,7 +81,17 @@ def stars(field: str, /, *, aperture: str | None = None) -> None:
     warehouse = SESSION.warehouse()
     field_id, _ = find_field(warehouse, field)
     rows = warehouse.query("stars", field=field_id)
-    SESSION.rows(_in_aperture(rows, aperture))
+    bands, listed = _by_star(_in_aperture(rows, aperture))
+    if SESSION.as_json:
+        SESSION.answer(
+            [
+                {name: value for name, value in row.items() if name not in bands}
+                | {"median_mag": {name: row[name] for name in bands if row[name] is not None}}
+                for row in plain_rows(listed)
+            ]
+        )
+        return
+    SESSION.table(listed)
 
 
 def light_curve(
@@ -269,6 +300,24 @@ def store_comparison(warehouse: "Warehouse", chosen: "list[pl.DataFrame]") -> No
             current.store("comparison", {"comparison_star": rows})
     except LockedError as error:
         SESSION.say(f"the comparison stars were not stored: {error}")
+
+
+def _by_star(rows: "pl.DataFrame") -> "tuple[list[str], pl.DataFrame]":
+    """Make one row a star of one a star and band; return the names of the bands, and the rows."""
+    import polars as pl
+
+    stars = rows.group_by(STAR_COLUMNS, maintain_order=True).agg(
+        pl.col("aperture_id", "aperture_name").drop_nulls().first(), pl.col("n_frame").sum()
+    )
+    seen = rows.filter(pl.col("aperture_id").is_not_null())
+    seen = seen.with_columns(pl.col("band").fill_null("no band"))
+    bands = sorted(set(seen["band"]))
+    if not bands:
+        return [], stars
+    mags = seen.pivot("band", index="source_id", values="instrumental_mag")
+    return bands, stars.join(
+        mags.select("source_id", *bands), on="source_id", how="left", maintain_order="left"
+    )
 
 
 def _in_aperture(rows: "pl.DataFrame", aperture: str | None) -> "pl.DataFrame":

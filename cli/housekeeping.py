@@ -43,7 +43,15 @@ def status() -> None:
     """Show nights, fields, frames by state, what is pending, rejected and what failed."""
     from ..warehouse.store import shipped
 
-    names = ("totals", "nights", "frame_states", "pending", "rejected_frames", "failures")
+    names = (
+        "totals",
+        "nights",
+        "frame_states",
+        "pending",
+        "incomplete",
+        "rejected_frames",
+        "failures",
+    )
     with SESSION.warehouse().reading() as con:
         found = {name: shipped(con, name) for name in names}
         fields = con.sql("from field_summary").pl()
@@ -55,7 +63,12 @@ def status() -> None:
     SESSION.table(fields.drop("ra_deg", "dec_deg"), title="fields")
     SESSION.table(found["frame_states"], title="frames by state")
     SESSION.table(found["pending"], title="still to do (`starmuster run`)")
-    for name, title in (("rejected_frames", "rejected frames"), ("failures", "failures")):
+    titles = {
+        "incomplete": "frames that lack stars found later (`starmuster run --complete`)",
+        "rejected_frames": "rejected frames",
+        "failures": "failures",
+    }
+    for name, title in titles.items():
         if not found[name].is_empty():
             SESSION.table(found[name], title=title)
 

@@ -80,6 +80,7 @@ def run(
     *,
     jobs: Annotated[int | None, Parameter(name=["--jobs", "-j"])] = None,
     retry: Annotated[bool, Parameter(negative=())] = False,
+    complete: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Work on everything that is pending, without looking for new frames.
 
@@ -89,6 +90,8 @@ def run(
         Worker processes; else one a core.
     retry
         Try frames again that failed, for instance because their files were away.
+    complete
+        Measure frames again that lack stars which deeper or wider frames showed later.
     """
     start = time.monotonic()
     warehouse = SESSION.warehouse()
@@ -96,7 +99,7 @@ def run(
         if retry:
             failed = warehouse.query("failed_frames")["frame_id"].to_list()
             current.store("retry", {}, replaces={"product": failed})
-        work = _work(current, jobs)
+        work = _work(current, jobs, complete=complete)
     _summarise(warehouse, {**work, "seconds": round(time.monotonic() - start, 3)})
     return 1 if work["frames_not_measured"] else 0
 
@@ -152,12 +155,18 @@ def open_run(warehouse: "Warehouse") -> "Run":
     return Run(warehouse, SESSION.command, __version__)
 
 
-def _work(current: "Run", jobs: int | None) -> dict[str, Any]:
+def _work(current: "Run", jobs: int | None, *, complete: bool = False) -> dict[str, Any]:
     import os
 
     from ..transforms.run import work
 
-    return work(current, jobs=jobs or os.cpu_count() or 1, progress=progress, say=SESSION.say)
+    return work(
+        current,
+        jobs=jobs or os.cpu_count() or 1,
+        progress=progress,
+        say=SESSION.say,
+        complete=complete,
+    )
 
 
 def _plan(warehouse: "Warehouse", paths: tuple[Path, ...]) -> None:

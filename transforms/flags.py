@@ -26,6 +26,8 @@ class Flag(IntFlag):
     SKY_GRADIENT = 1 << 16
     LOW_TRANSPARENCY = 1 << 17
     EXTRAPOLATED = 1 << 18
+    AMBIGUOUS = 1 << 19
+    CLOSE_PAIR = 1 << 20
     REJECTED_FRAME = 1 << 21
 
 
@@ -73,6 +75,8 @@ MEANINGS: dict[Flag, Meaning] = {
     Flag.EXTRAPOLATED: Meaning(
         "placed beyond the stars by which its frame was laid on the field", False
     ),
+    Flag.AMBIGUOUS: Meaning("another star is so near that one may be taken for the other", False),
+    Flag.CLOSE_PAIR: Meaning("a star within two FWHM, one with it on a poorer frame", False),
     # set by the view light_curve alone, for the limits of quality may change
     Flag.REJECTED_FRAME: Meaning(
         "the frame breaks a limit of its quality: view frame_verdict", True

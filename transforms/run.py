@@ -12,7 +12,9 @@ Progress = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
 Say = Callable[[str], None]
 
 
-def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]:
+def work(
+    run: Run, *, jobs: int, progress: Progress, say: Say, complete: bool = False
+) -> dict[str, Any]:
     """Do everything that is pending; return what was done, in numbers.
 
     Where nothing is, the steps with their libraries are not even imported: a second ingest of the
@@ -26,13 +28,15 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
         Worker processes for the pixels.
     progress, say
         Where progress and notices go; see `cli.session`.
+    complete
+        Measure frames again that lack stars found since.
 
     Returns
     -------
     masters, frames_measured, frames_not_measured, measurements.
     """
     done = {"masters": 0, "frames_measured": 0, "frames_not_measured": 0, "measurements": 0}
-    if not mirror_settings(run) and not is_anything_pending(run):
+    if not mirror_settings(run) and not is_anything_pending(run) and not complete:
         return done
     from .steps.crossmatch import match_catalogues
     from .steps.fields import find_fields
@@ -43,6 +47,8 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
     from .steps.observers import place_observers
     from .steps.ramps import measure_ramps
     from .steps.references import make_references
+    from .steps.searches import search_fields
+    from .steps.skies import place_fields
     from .steps.solving import solve_fields
     from .steps.transparency import measure_transparency
     from .steps.zero_points import find_zero_points
@@ -53,10 +59,15 @@ def work(run: Run, *, jobs: int, progress: Progress, say: Say) -> dict[str, Any]
     measure_ramps(run, say=say)
     done["masters"] = make_masters(run, say=say)
     find_fields(run)
-    n_unreferenced = make_references(run, jobs=jobs, say=say)
+    looks: dict[int, Any] = {}
+    n_unreferenced = make_references(run, jobs=jobs, looks=looks, say=say)
+    search_fields(run, jobs=jobs, looks=looks, say=say)
+    looks.clear()
     solve_fields(run, jobs=jobs, say=say)
-    lights = measure_lights(run, jobs=jobs, progress=progress, say=say)
+    place_fields(run, say=say)
+    lights = measure_lights(run, jobs=jobs, progress=progress, say=say, complete=complete)
     solve_fields(run, jobs=jobs, say=say)  # a frame that was laid on its field may be on the sky
+    place_fields(run, say=say)
     match_catalogues(run, say=say)
     measure_star_scatter(run, say=say)
     measure_transparency(run)

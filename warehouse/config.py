@@ -92,7 +92,11 @@ class Detection(_Section):
     mesh_pix: int = Field(default=64, ge=8)
     threshold_sigma: float = Field(default=5.0, gt=0)
     max_source: int = Field(default=50_000, gt=0)
-    reference_candidates: int = Field(default=5, ge=1)
+    reference_candidates: int = Field(default=5, ge=2)
+    sure_sigma: float = Field(default=8.0, gt=0)
+    expected_sigma: float = Field(default=10.0, gt=0)
+    min_flux_adu: float = Field(default=0.0, ge=0)
+    max_flux_adu: float | None = Field(default=None, gt=0)
 
 
 class Registration(_Section):

@@ -19,7 +19,7 @@ import xxhash
 
 from .. import sql
 from ..errors import PackageError
-from . import disk
+from . import disk, renumbering
 
 MANIFEST_NAME = "manifest.json"
 
@@ -287,6 +287,9 @@ def load(con: duckdb.DuckDBPyConnection, path: Path) -> int:
         If a file is missing or altered.
     """
     manifest = read_manifest(path)
+    if "source_change" in manifest.tables and not _is_loaded(con, manifest.package_id):
+        _verify(path, "source_change", manifest)
+        renumbering.renumber(con, pl.read_parquet(path / "source_change.parquet"))
     for table, gone in manifest.replaces.items():
         key = REPLACE_KEY[table]
         _delete(con, table, pl.DataFrame({key: gone}), (key,))
@@ -328,6 +331,11 @@ def file_checksum(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _is_loaded(con: duckdb.DuckDBPyConnection, package_id: str) -> bool:
+    known = con.sql("from package where package_id = $name", params={"name": package_id})
+    return known.limit(1).fetchone() is not None
 
 
 def _empty_database() -> duckdb.DuckDBPyConnection:

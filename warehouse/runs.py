@@ -21,8 +21,9 @@ from ..errors import (
     VersionError,
     WarehouseError,
 )
+from ..sql import scripts
 from . import disk, locks, migrate, packages
-from .store import DATABASE_NAME, Warehouse
+from .store import DATABASE_NAME, Warehouse, frame
 
 PARTS = "parts"  # folder below packages/ where workers leave rows that are not yet sealed
 RUNS = "runs"  # folder below packages/ with one file a run
@@ -137,6 +138,10 @@ class Run:
         """Return the smallest number that no row of a table has used as its identity."""
         return self._next(table, packages.REPLACE_KEY[table])
 
+    def next_source_id(self) -> int:
+        """Return the smallest number that no star has or ever had."""
+        return max(self.next_id("source"), self._next("source_change", "old_source_id"))
+
     def _begin(self) -> None:
         discard_orphan(self.warehouse.packages, self._loaded(), next_sequence=self._next_sequence())
         self.run_id = self._next("run", "run_id")
@@ -211,7 +216,9 @@ def discard_orphan(folder: Path, known: Mapping[str, str], *, next_sequence: int
 def rebuild(folder: Path | str, *, wait_s: float = locks.DEFAULT_WAIT_S) -> int:
     """Make the database of a warehouse anew from its packages; return the number of rows loaded.
 
-    The old database, if there is one, stays in place until the new one is whole.
+    The old database, if there is one, stays in place until the new one is whole. Stars get the
+    numbers they would have had if all nights had come at once; the change is a package of its
+    own, so that it holds for what comes after.
 
     Raises
     ------
@@ -236,6 +243,7 @@ def rebuild(folder: Path | str, *, wait_s: float = locks.DEFAULT_WAIT_S) -> int:
             migrate.create(draft)
             with migrate.connect(draft) as con:
                 n_row = _replay(con, replay, folder / "packages" / RUNS)
+                n_row += _renumber(con, folder / "packages", len(replay) + 1)
                 con.execute("checkpoint")
     return n_row
 
@@ -248,6 +256,33 @@ def _replay(con: duckdb.DuckDBPyConnection, replay: Sequence[Path], runs: Path) 
         con.execute("commit")
     for file in sorted(runs.glob("*.json")):
         _put_run(con, json.loads(file.read_text(encoding="utf-8")))
+    return n_row
+
+
+def _renumber(con: duckdb.DuckDBPyConnection, folder: Path, sequence: int) -> int:
+    """Seal and load the change to canonical numbers of stars, if any star has another one."""
+    rows = frame(con, scripts("steps")["canonical_numbers"].text)
+    if rows.is_empty():
+        return 0
+    (last_change,) = con.table("source_change").max("change_id").fetchall()[0]
+    (last_run,) = con.table("run").max("run_id").fetchall()[0]
+    changes = rows.select(
+        change_id=pl.int_range(pl.len()) + (last_change or 0) + 1,
+        old_source_id="source_id",
+        source_id="canonical_id",
+        reason=pl.lit("canonical number of a rebuild"),
+    )
+    path = packages.write(
+        folder,
+        f"all/{sequence:06d}-renumber",
+        {"source_change": changes},
+        sequence=sequence,
+        step="renumber",
+        run={"run_id": last_run},
+    )
+    con.execute("begin")
+    n_row = packages.load(con, path)
+    con.execute("commit")
     return n_row
 
 

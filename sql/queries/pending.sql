@@ -30,9 +30,19 @@ select
 from pending_reference
 union all
 select
+    'search' as step,
+    count(*) as n_frames
+from pending_search
+union all
+select
     'solution' as step,
     count(*) as n_frames
 from pending_solution
+union all
+select
+    'sky' as step,
+    count(*) as n_frames
+from pending_sky
 union all
 select
     'photometry' as step,

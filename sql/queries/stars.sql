@@ -28,6 +28,7 @@ select
     star.position_source,
     field_star.x_pix,
     field_star.y_pix,
+    field_star.flags,
     clean.band,
     clean.aperture_id,
     aperture.aperture_name,

@@ -11,6 +11,8 @@ create table search (
     n_frame smallint not null,          -- frames looked at that lie on the field
     n_detection integer not null,       -- stars found
     fwhm_pix double,                    -- unit=pix; of the frames, in the field's pixels; median
+    anchor_id integer,                  -- search that this one was laid on by stars; null: on the stars of the field
+    sky_hash varchar,                   -- of the solution by which its detections are placed; null: not on the sky
     recipe varchar not null,            -- frames, masters and settings it was made with
 );
 
@@ -22,6 +24,8 @@ create table detection (
     frame_id integer not null,          -- frame on which it is brightest over its noise
     x_pix double not null,              -- unit=pix; in the pixels of the field's reference frame
     y_pix double not null,              -- unit=pix; same
+    x_frame_pix double not null,        -- unit=pix; in the pixels of the search's own frame
+    y_frame_pix double not null,        -- unit=pix; same
     ra_deg double,                      -- unit=deg; ucd=pos.eq.ra; null without a sky solution
     dec_deg double,                     -- unit=deg; ucd=pos.eq.dec
     healpix bigint,                     -- HEALPix number, order 29, nested; null without a sky solution

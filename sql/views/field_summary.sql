@@ -5,6 +5,8 @@
 -- column n_registered: frames that lie on the field
 -- column n_on_sky: frames with a sky solution
 -- column n_source: stars of the field
+-- column median_residual_pix: unit=pix; how far a matched star is from its place; median over the frames
+-- column median_residual_arcsec: unit=arcsec; same; null where the scale is not known
 -- requires: field_star
 create or replace view field_summary as
 with visited as (
@@ -14,7 +16,9 @@ with visited as (
         count(*) as n_frames,
         count(registration.frame_id) as n_registered,
         count(wcs.frame_id) as n_on_sky,
-        count(distinct frame.night) as n_nights
+        count(distinct frame.night) as n_nights,
+        -- the median distance of a Gaussian in two dimensions is 1.1774 sigma
+        1.1774 * median(registration.rms_pix) as median_residual_pix
     from field_frame
     join frame using (frame_id)
     left join registration using (frame_id)
@@ -42,6 +46,8 @@ select
     visited.n_frames,
     visited.n_registered,
     visited.n_on_sky,
+    visited.median_residual_pix,
+    visited.median_residual_pix * field.scale_arcsec_per_pix as median_residual_arcsec,
     coalesce(starred.n_source, 0) as n_source
 from field
 left join visited using (field_id)

@@ -47,15 +47,26 @@ class Done:
     n_measurement: int
 
 
-def measure_lights(run: Run, *, jobs: int, progress, say: Callable[[str], None]) -> Done:
+def measure_lights(
+    run: Run, *, jobs: int, progress, say: Callable[[str], None], complete: bool = False
+) -> Done:
     """Measure every light frame that is pending.
 
     The rows of a field and night become one package, loaded at once. Workers leave their rows as
     parts, named by all that decides them, so that work done before a kill is not done again.
+
+    Parameters
+    ----------
+    complete
+        Measure frames again that lack stars found since.
     """
     parts = run.warehouse.packages / PARTS
     with run.warehouse.reading() as con:
-        pending = con.table("pending_photometry").order("field_id, frame_id").pl()
+        pending = con.table("pending_photometry").pl()
+        if complete:
+            lacking = con.table("incomplete_photometry").select(*pending.columns).pl()
+            pending = pl.concat([pending, lacking.join(pending, on="frame_id", how="anti")])
+    pending = pending.sort("field_id", "frame_id")
     if pending.is_empty():
         shutil.rmtree(parts, ignore_errors=True)
         return Done(0, 0, 0)
@@ -176,10 +187,11 @@ def _field_files(
             con.table("field_star").filter(f"field_id = {int(field_id)}").order("source_id").pl()
         )
         content = hashlib.sha256(stars.write_csv().encode()).hexdigest()[:16]
+        star_revision = int(stars["star_revision"].max() or 0)  # pyright: ignore
         path = parts / f"field-{field_id}-{content}.parquet"
         stars.write_parquet(path)
         found[field_id] = FieldFile(
-            field_id, reference_frame_id, path, n_x_pix, n_y_pix, cards, scale
+            field_id, reference_frame_id, path, n_x_pix, n_y_pix, cards, scale, star_revision
         )
     return found
 

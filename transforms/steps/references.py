@@ -1,4 +1,4 @@
-"""The step that gives a field its reference frame and its stars."""
+"""The step that gives a field its reference frame."""
 
 from collections.abc import Callable
 
@@ -14,11 +14,18 @@ from .worker import Inspection, LightTask, inspect_light, judged_header
 SHARE_OF_BEST = 0.5  # a frame with a WCS is taken before one with twice its stars
 
 
-def make_references(run: Run, *, jobs: int, say: Callable[[str], None]) -> int:
-    """Choose and search the reference frame of every field that has none.
+def make_references(
+    run: Run, *, jobs: int, looks: dict[int, Inspection], say: Callable[[str], None]
+) -> int:
+    """Choose the reference frame of every field that has none: its pixels are the field's.
 
     Some frames spread over the night are looked at; the one with most stars is taken, one with a
     trustworthy WCS before others. A field none of whose frames shows stars is left for later.
+
+    Parameters
+    ----------
+    looks
+        Takes up what was seen on the frames, so that none is looked at twice.
 
     Returns
     -------
@@ -28,12 +35,20 @@ def make_references(run: Run, *, jobs: int, say: Callable[[str], None]) -> int:
         pending = con.table("pending_reference").order("field_id, mid_utc, frame_id").pl()
     n_failed = 0
     for (field_id,), frames in pending.group_by("field_id", maintain_order=True):
-        n_failed += _make_reference(run, int(str(field_id)), frames, jobs=jobs, say=say)
+        n_failed += _make_reference(
+            run, int(str(field_id)), frames, jobs=jobs, looks=looks, say=say
+        )
     return n_failed
 
 
 def _make_reference(
-    run: Run, field_id: int, frames: pl.DataFrame, *, jobs: int, say: Callable[[str], None]
+    run: Run,
+    field_id: int,
+    frames: pl.DataFrame,
+    *,
+    jobs: int,
+    looks: dict[int, Inspection],
+    say: Callable[[str], None],
 ) -> int:
     n_candidate = run.warehouse.config.detection.reference_candidates
     failed: list[LightTask] = []
@@ -46,6 +61,7 @@ def _make_reference(
         for outcome in run_tasks(inspect_light, tasks, jobs=min(jobs, len(tasks))):
             if outcome.result is not None and outcome.result.stars.height >= _least(run):
                 found.append((outcome.task, outcome.result))
+                looks[outcome.task.frame_id] = outcome.result
                 continue
             failed.append(outcome.task)
             error = outcome.error
@@ -103,24 +119,11 @@ def _store_reference(
     failed: list[LightTask],
     say: Callable[[str], None],
 ) -> None:
-    stars = inspection.stars
-    tables = {
-        "source": _sources(run, field_id, task, stars),
-        "field": _field(run, field_id, task),
-    }
+    tables = {"field": _field(run, field_id, task)}
     if failed:
         tables["product"] = failed_products(failed, "reference")
     run.store("reference", tables)
-    say(f"field {field_id}: {stars.height} stars on {task.path.name}")
-
-
-def _sources(run: Run, field_id: int, task: LightTask, stars: pl.DataFrame) -> pl.DataFrame:
-    first = run.next_id("source")
-    return stars.select("x_pix", "y_pix", "flux_adu", "fwhm_pix", "flags").with_columns(
-        source_id=pl.int_range(first, first + stars.height, dtype=pl.Int32),
-        field_id=pl.lit(field_id),
-        first_frame_id=pl.lit(task.frame_id),
-    )
+    say(f"field {field_id}: its reference is {task.path.name}, {inspection.stars.height} stars")
 
 
 def _field(run: Run, field_id: int, task: LightTask) -> pl.DataFrame:

@@ -21,6 +21,7 @@ SOLVING = {
     "solve_timeout_s",
     "index_folder",
 }  # settings of the plate solution: no pixel depends on them
+SEARCH_VERSION = 1
 
 
 def mirror_settings(run: Run) -> bool:
@@ -58,7 +59,9 @@ def mirror_settings(run: Run) -> bool:
 def current_settings(warehouse: Warehouse) -> pl.DataFrame:
     """Return the rows of table setting: limits and recipes of the configuration."""
     masters = warehouse.config.masters
+    detection = warehouse.config.detection
     settings = {
+        "detection.reference_candidates": str(detection.reference_candidates),
         "masters.max_days": str(masters.max_days),
         "masters.max_dark_kelvin": str(masters.max_dark_kelvin),
         "masters.max_dark_stretch": str(masters.max_dark_stretch),
@@ -66,6 +69,7 @@ def current_settings(warehouse: Warehouse) -> pl.DataFrame:
         "recipe.photometry": photometry_recipe(warehouse.config),
         "recipe.zero_point": f"{ZERO_POINT_VERSION}-{warehouse.config.zero_points.fingerprint()}",
         "recipe.solving": solving_recipe(warehouse.config),
+        "recipe.search": f"{SEARCH_VERSION}/{detection.fingerprint()}",
     }
     limits = warehouse.config.quality.model_dump()
     settings |= {

@@ -36,6 +36,7 @@ class FieldFile:
     n_y_pix: int
     cards: str | None
     scale_arcsec_per_pix: float | None
+    star_revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

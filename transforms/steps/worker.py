@@ -86,7 +86,9 @@ def measure_light(task: LightTask) -> Path:
     seen = _see(task)
     header = judged_header(task)
     field_stars = read_field_stars(task.field.stars)
-    registration, method, matched = _register(task, task.field, field_stars, seen.stars, header.wcs)
+    registration, method, matched = lay_on_field(
+        task, task.field, field_stars, seen.stars, header.wcs
+    )
     field_stars = _with_flags(field_stars, registration, matched)
     photometry, profiles = _photometry(task, task.field, field_stars, registration, seen)
     if photometry.measurement.is_empty():
@@ -98,7 +100,9 @@ def measure_light(task: LightTask) -> Path:
         "frame_quality": seen.quality.with_columns(pl.col("flags") | int(extra)),
         "registration": registration_row(
             registration, method=method, n_x_pix=task.field.n_x_pix, n_y_pix=task.field.n_y_pix
-        ).with_columns(field_id=pl.lit(task.field.field_id)),
+        ).with_columns(
+            field_id=pl.lit(task.field.field_id), star_revision=pl.lit(task.field.star_revision)
+        ),
         "calibration": pl.DataFrame([task.calibration], infer_schema_length=None),
         "measurement": photometry.measurement,
         "aperture_flux": _both(photometry.aperture_flux, profiles.aperture_flux),
@@ -207,7 +211,7 @@ def calibration_flags(calibration: dict[str, Any]) -> Flag:
     return flags | Flag.SCALED_DARK if calibration["dark_scale"] is not None else flags
 
 
-def _register(
+def lay_on_field(
     task: LightTask,
     field: FieldFile,
     field_stars: pl.DataFrame,
