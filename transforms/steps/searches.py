@@ -243,7 +243,9 @@ def _laid(
     task: LightTask, field: FieldFile, stars: pl.DataFrame, look: Inspection
 ) -> Registration | None:
     try:
-        registration, method, _ = lay_on_field(task, field, stars, look.stars, judged_header(task).wcs)
+        registration, method, _ = lay_on_field(
+            task, field, stars, look.stars, judged_header(task).wcs
+        )
     except RegistrationError:
         return None
     return None if method == "wcs" else registration  # no star confirms where it points
