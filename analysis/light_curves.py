@@ -16,6 +16,7 @@ from .ensembles import differential, sum_weights
 from .field_curves import Method, curve_rows, leave_one_out
 from .star_tables import ordered_frames, tabulate
 from .stars import Star
+from .trends import shared_trends
 
 Array = NDArray[np.float64]
 
@@ -32,7 +33,7 @@ class LightCurve:
     ----------
     points
         Rows of view `light_curve` with ensemble_flux, n_comparison, relative_flux and
-        relative_flux_err (median one), in time order.
+        relative_flux_err (median one), in time order; trend_1 ... where trends were asked for.
     comparison
         Rows of table `comparison_star`: every star considered, and why it was taken or not.
     scatter
@@ -148,8 +149,14 @@ def light_curve(
         for curve in curves
     ]
     best = min(curves, key=lambda curve: curve.scatter)
-    own = own_curves(rows.filter(aperture_id=best.aperture_id), best)
-    return replace(best, aperture_scatter=pl.DataFrame(tried), own=own)
+    rows = rows.filter(aperture_id=best.aperture_id)
+    best = replace(best, aperture_scatter=pl.DataFrame(tried), own=own_curves(rows, best))
+    if not options.n_trend:
+        return best
+    table = tabulate(rows, ordered_frames(rows))
+    trends = shared_trends(table, star.source_id, options.n_trend)
+    points = best.points.join(trends, on="frame_id", how="left", maintain_order="left")
+    return replace(best, points=points)
 
 
 def own_curves(rows: pl.DataFrame, curve: LightCurve) -> pl.DataFrame:

@@ -222,7 +222,7 @@ def fit_curve(curve: LightCurve, planet: Ephemeris) -> TransitFit:
         clean["mid_bjd_tdb"],
         clean["relative_flux"],
         clean["relative_flux_err"],
-        clean.select(*COVARIATES, "pier_side"),
+        clean.select(*COVARIATES, "^trend_.*$", "pier_side"),
         planet=planet,
         band=curve.band,
         exposure_s=float(clean["exposure_s"].median() or 0.0),  # pyright: ignore

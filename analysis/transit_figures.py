@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from scipy.ndimage import gaussian_filter
 
 from .canvas import (
@@ -72,6 +72,8 @@ def noise_figure(table: pl.DataFrame, *, width_in: float = WIDE_IN) -> Figure:
         axes.set_ylabel("Scatter (%)")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         legend_below(figure, axes, width_in)
     return figure
 
@@ -137,13 +139,14 @@ def corner_figure(samples: pl.DataFrame, *, width_in: float = WIDE_IN) -> Figure
             x = columns[labels[j]]
             if i == j:
                 axes.hist(x, bins=N_CELL, histtype="step", color=BINNED, lw=1)
-                axes.set_yticks([])
                 low, middle, high = np.percentile(x, [15.87, 50, 84.13])
                 for value in (low, middle, high):
                     axes.axvline(value, color=MODEL, lw=0.8, ls=(0, (3, 2)))
             else:
                 _contours(axes, x, columns[labels[i]])
             tidy(axes)
+            if i == j:
+                axes.set_yticks([])
             axes.xaxis.set_major_locator(MaxNLocator(nbins=3))
             axes.tick_params(labelsize=7)
             axes.tick_params(axis="x", labelrotation=30)

@@ -97,7 +97,7 @@ def fit_transit(
     if (early := coverage(data, planet, empty, n_min_baseline)) is not None:
         return replace(empty, verdict=early[0], reason=early[1])
     if baselines is None:
-        numeric = [name for name in data.columns if name in COVARIATES]
+        numeric = [n for n in data.columns if n in COVARIATES or n.startswith("trend_")]
         baselines = candidates(numeric)
     problem = pose(data, planet, empty, exposure_s=exposure_s, baselines=baselines, band=band)
     longest_d = max(LONGEST_D, problem.duration_d / 2)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -9,8 +10,10 @@ import polars as pl
 import pytest
 from astropy.time import Time
 
+from starmuster.analysis.baselines import COVARIATES
 from starmuster.analysis.limb_darkening import Q1_PRIOR, Q2_PRIOR, transit_flux
 from starmuster.analysis.orbits import Ephemeris, orbit_of, shape
+from starmuster.analysis.synthetic_transits import synthetic_night
 from starmuster.analysis.transits import fit_transit
 from starmuster.errors import UsageError
 from starmuster.transforms.vantage import vantage
@@ -256,6 +259,116 @@ def test_a_planet_of_which_only_period_and_mid_time_are_known_is_fitted():
     assert found.o_minus_c_min is not None
     assert found.o_minus_c_min_err is None  # the prediction has no error
     assert "assumed" in found.parameters["a_over_r"].prior
+
+
+def drifting(seed, **options):
+    """One night with red noise, clouds, a drifting field and airmass trends, and its fit."""
+    made = synthetic_night(PLANET, seed, **options)
+    found = fit_transit(
+        made.rows["bjd"],
+        made.rows["flux"],
+        made.rows["err"],
+        made.rows.select(COVARIATES),
+        planet=PLANET,
+        exposure_s=EXPOSURE_S,
+    )
+    return made, found
+
+
+def test_red_noise_clouds_drift_and_trends_leave_the_errors_honest():
+    pulls = []
+    for seed in range(30):
+        made, found = drifting(seed, radius_ratio=0.12)
+        assert found.verdict in {"transit", "partial"}, found.reason
+        pulls.append(
+            (
+                (found.mid_bjd_tdb - made.mid_bjd_tdb) / found.mid_bjd_tdb_err,
+                (found.radius_ratio - 0.12) / found.radius_ratio_err,
+            )
+        )
+    mean, width = np.mean(pulls, axis=0), np.std(pulls, axis=0)
+    assert np.abs(mean).max() < 0.6  # 30 nights tell a mean to 0.18, a width to 0.13
+    assert 0.6 < width.min() <= width.max() < 1.5
+
+
+def test_errors_hold_the_largest_red_noise_and_the_choice_of_the_baseline():
+    _, found = drifting(3, radius_ratio=0.1)
+    assert found.error_inflation >= found.red_noise_factor
+    assert found.mid_bjd_tdb_err > found.baseline_scatter[0]
+    assert found.radius_ratio_low <= found.radius_ratio <= found.radius_ratio_high
+    assert found.mid_permutation_err_d > 0
+    within = [name for name, bic in found.baseline_bic.items() if bic is not None and bic < 10]
+    assert len(found.baseline_bic) == 48
+    assert found.baseline in within
+
+
+def test_a_meridian_flip_is_an_offset_whatever_the_baseline():
+    rows = night(21, sigma=0.001)
+    after = (rows["bjd"] > MID + 0.02).to_numpy()
+    rows = rows.with_columns(
+        flux=pl.col("flux") * pl.Series(np.where(after, 1.01, 1.0)),
+        pier_side=pl.Series(np.where(after, "West", "East")),
+    )
+    found = fit_transit(
+        rows["bjd"],
+        rows["flux"],
+        rows["err"],
+        rows.select("airmass", "pier_side"),
+        planet=PLANET,
+        exposure_s=EXPOSURE_S,
+    )
+    assert found.has_flip
+    assert "baseline pier side" in found.parameters
+    assert found.radius_ratio == pytest.approx(0.1, abs=4 * found.radius_ratio_err)
+    blind = fit(rows)
+    assert not blind.has_flip
+    assert blind.residual_scatter > 1.5 * found.residual_scatter
+
+
+def test_a_drift_over_the_detector_is_taken_out_with_the_transit():
+    rows = night(22, sigma=0.001)
+    wander = np.cumsum(np.random.default_rng(2).normal(size=rows.height))
+    wander /= np.abs(wander).max()
+    rows = rows.with_columns(
+        x_pix=pl.Series(300 + 20 * wander), flux=pl.col("flux") * pl.Series(1 + 0.01 * wander)
+    )
+    found = fit_transit(
+        rows["bjd"],
+        rows["flux"],
+        rows["err"],
+        rows.select("airmass", "x_pix"),
+        planet=PLANET,
+        exposure_s=EXPOSURE_S,
+    )
+    assert "x_pix" in found.baseline
+    assert found.radius_ratio == pytest.approx(0.1, abs=4 * found.radius_ratio_err)
+    assert found.residual_scatter == pytest.approx(0.001, rel=0.25)
+
+
+def test_a_known_star_in_a_known_band_has_limb_darkening_from_models():
+    known = replace(PLANET, star_teff_k=6000.0, star_logg=4.4)
+    rows = night(23, sigma=0.002)
+    for band, words in (("r", "Claret"), ("H-alpha", "no models of band H-alpha")):
+        found = fit_transit(
+            rows["bjd"], rows["flux"], rows["err"], None, planet=known, exposure_s=60, band=band
+        )
+        assert words in found.limb_darkening
+        assert words in found.parameters["q1"].prior
+
+
+@pytest.mark.parametrize("inclination_deg", [83.6, 83.2])
+def test_a_grazing_transit_is_fitted_or_refused_never_a_crash(inclination_deg):
+    grazing = replace(PLANET, inclination_deg=inclination_deg, inclination_err_deg=0.1)
+    known = shape(grazing)
+    offset = np.linspace(-0.1, 0.1, 150)
+    orbit = orbit_of(grazing, known.a_over_r, known.impact_parameter)
+    flux = transit_flux(offset, orbit, 0.1, 0.4, 0.3, exposure_s=EXPOSURE_S)
+    flux += 3e-4 * np.random.default_rng(6).normal(size=150)
+    rows = pl.DataFrame({"bjd": MID + offset, "flux": flux, "err": 3e-4, "airmass": 1.0})
+    found = fit(rows, grazing)
+    assert found.verdict in {"transit", "partial", "no transit"}
+    if found.mid_bjd_tdb is not None:
+        assert found.mid_bjd_tdb == pytest.approx(MID, abs=5 * found.mid_bjd_tdb_err)
 
 
 @pytest.mark.real
