@@ -1,6 +1,6 @@
 """The page of a night: its frames, masters, sky, seeing and transparency, and what failed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .camera_report import counted
 from .night_figures import PANELS, night_figure, shift_figure
 from .page import MISSING, Page, Picture, Plot, Section, as_text, picture, plot, table
+from .quality_sections import Quality, quality_sections
 from .thumbnails import grey_png, sky_png
 
 NOISE_OFF = 0.15  # a master's noise may differ so much from what its frames predict
@@ -41,6 +42,7 @@ class NightReport:
     transparency: pl.DataFrame
     gains: pl.DataFrame  # cameras, of this night
     thumbnails: tuple[Thumbnail, ...]
+    quality: Quality = field(default_factory=Quality)
     command: str
     version: str
     generated_utc: datetime | str
@@ -70,6 +72,7 @@ def night_page(report: NightReport) -> Page:
                 tables=[_light_table(lights)],
                 pictures=[_shown(item) for item in report.thumbnails if item.is_light],
             ),
+            *quality_sections(report.quality),
             Section("What failed", tables=[_failure_table(report.failures)]),
         ],
         command=report.command,
@@ -110,6 +113,9 @@ def warnings(report: NightReport, lights: pl.DataFrame) -> list[str]:
     poor = int((sharpness > POOR_FWHM).sum())
     if poor:
         found.append(f"{counted(poor)} with more than {POOR_FWHM:g} times the night's FWHM.")
+    if report.quality.rejected.height:
+        n = report.quality.rejected.height
+        found.append(f"{counted(n)} rejected by the limits of quality.")
     if report.failures.height:
         n = report.failures.height
         found.append(f"{n} failure{'' if n == 1 else 's'}: listed at the end.")

@@ -19,7 +19,7 @@ LIGHT_PIX = 640
 
 
 def night(day: str | None = None, /, *, output: Path | None = None) -> int:
-    """Write a page about a night: frames, masters, sky, seeing, transparency, failures.
+    """Write a page about a night: frames, masters, sky, seeing, clouds, errors, failures.
 
     Parameters
     ----------
@@ -79,6 +79,7 @@ def _gather(warehouse: "Warehouse", when: date) -> "NightReport":
 
     from ..analysis.night_report import NightReport
     from ..warehouse.store import shipped
+    from .night_quality import gather_quality
 
     with warehouse.reading() as con:
         frames, masters, left_out, failures, transparency = (
@@ -100,6 +101,7 @@ def _gather(warehouse: "Warehouse", when: date) -> "NightReport":
         failures=failures,
         transparency=transparency,
         gains=gains,
+        quality=gather_quality(warehouse, when, frames),
         thumbnails=(*_masters(warehouse, masters), *_lights(warehouse, frames)),
         command=SESSION.command,
         version=__version__,
