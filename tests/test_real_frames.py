@@ -546,3 +546,65 @@ def test_transits_of_hats_46_seen_by_two_instruments_are_fitted_together(
     first, second = (each["mid_bjd_tdb"] for each in fit["transits"])
     assert fit["period_d"] == pytest.approx((second - first) / 135, abs=3e-6)
     assert 5e-6 < fit["period_err_d"] < 3e-5
+
+
+# --- quality: errors, clouds, constant stars
+
+
+@pytest.fixture(scope="module")
+def audit(reduced) -> pl.DataFrame:
+    return pl.DataFrame(reduced.command("sql", "error_audit"))
+
+
+@pytest.mark.parametrize("field", ["LPSEB35", "M13"])
+def test_bright_constant_stars_scatter_as_their_errors_and_the_stated_floor_say(audit, field):
+    bright = audit.filter((pl.col("field") == field) & (pl.col("median_quoted_err") < 0.0217))
+    pooled = (bright["reduced_chi2"] * bright["n_star"]).sum() / bright["n_star"].sum()
+    assert bright["n_star"].min() >= 5
+    assert 0.7 <= pooled <= 1.5
+    assert bright["independent"].all()
+    assert bright["noise_floor"].is_between(0, 0.012).all()
+
+
+def test_an_audit_by_a_gain_from_the_same_stars_is_no_proof_and_says_so(audit):
+    assert not audit.filter(pl.col("field") == "HATP-32")["independent"].any()
+
+
+def test_stars_of_lpseb35_are_constant_within_their_errors(reduced):
+    stars = pl.DataFrame(reduced.command("sql", "star_errors", "night=2025-05-29"))
+    bright = stars.filter(pl.col("quoted_err_mag") < 0.0217).sort("level_mag")
+    comparison = bright.filter("is_constant")
+    assert comparison.height >= 6
+    assert bright.height - comparison.height == 1  # the eclipsing binary
+    model = (comparison["quoted_err_mag"] ** 2 + comparison["noise_floor_mag"] ** 2).sqrt()
+    assert (comparison["scatter_mag"] / model).max() <= 1.25
+    assert comparison["scatter_mag"].head(3).max() <= 0.009
+
+
+def test_the_cloud_between_two_frames_of_m13_shows_with_its_gradient(reduced):
+    rows = reduced.sql(
+        "select aperture_name, frame_id, dimming_mag, x_gradient_mag, y_gradient_mag "
+        "from frame_transparency join aperture using (aperture_id) join frame using (frame_id) "
+        "where band = 'g' and target_key like '%m13%' and kind = 'fwhm' order by frame_id"
+    )
+    assert rows.height == 8
+    for (name,), pair in rows.group_by("aperture_name"):
+        change = np.abs(np.diff(pair["dimming_mag"].to_numpy()))[0]
+        gradient = np.hypot(*(np.diff(pair[f"{axis}_gradient_mag"].to_numpy())[0] for axis in "xy"))
+        assert change == pytest.approx(0.375, abs=0.03), name
+        assert 0.005 < gradient < 0.04, name  # mag per 1000 pixels
+
+
+def test_repeated_bright_stars_of_m13_scatter_as_little_as_its_observers_found(reduced):
+    stars = pl.DataFrame(reduced.command("sql", "star_errors", "night=2019-05-02"))
+    bright = stars.filter(pl.col("is_constant") & (pl.col("quoted_err_mag") < 0.01))
+    found = dict(bright.group_by("band").agg(pl.col("scatter_mag").median()).iter_rows())
+    assert found["g"] <= 0.017
+    assert found["r"] <= 0.012
+    assert found["i"] <= 0.012
+
+
+def test_the_page_of_a_night_shows_errors_sizes_and_sky(reduced):
+    page = Path(reduced.command("report", "night", "2019-05-02")["file"]).read_text("utf-8")
+    for text in ("Noise floor", "FWHM against magnitude", "model of the background"):
+        assert text in page
