@@ -75,20 +75,14 @@ def scatter_figure(stars: pl.DataFrame, terms: dict[str, Any]) -> Figure:
     with figure_style():
         figure = Figure(figsize=(WIDE_IN, 3.6), layout="constrained")
         axes = figure.subplots()
-        for is_constant, label, style in (
-            (True, "constant stars", {"color": COLOURS[0], "marker": "o"}),
-            (False, "other stars", {"color": "0.6", "marker": "x"}),
+        for is_constant, label, colour, marker in (
+            (True, "constant stars", COLOURS[0], "o"),
+            (False, "other stars", "0.6", "x"),
         ):
             rows = stars.filter(pl.col("is_constant") == is_constant)
             if rows.height:
-                axes.plot(
-                    floats(rows["level_mag"]),
-                    floats(rows["scatter_mag"]),
-                    ls="",
-                    ms=3,
-                    label=label,
-                    **style,
-                )
+                x, y = floats(rows["level_mag"]), floats(rows["scatter_mag"])
+                axes.plot(x, y, marker, ms=3, color=colour, label=label)
         _draw_model(axes, stars, terms)
         axes.set_yscale("log")
         low = max(float(stars["scatter_mag"].min() or 1e-3), 1e-3)  # pyright: ignore

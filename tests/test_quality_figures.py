@@ -46,7 +46,7 @@ def frame_stars() -> pl.DataFrame:
     return pl.DataFrame(
         {
             "instrumental_mag": rng.uniform(-9, -4, 50),
-            "fwhm_pix": np.where(np.arange(50) % 9 == 0, None, rng.normal(4, 0.1, 50)).tolist(),
+            "fwhm_pix": [None if i % 9 == 0 else rng.normal(4, 0.1) for i in range(50)],
             "x_pix": x,
             "y_pix": y,
             "is_clean": np.arange(50) % 5 > 0,
