@@ -16,6 +16,8 @@ from starmuster.transforms.profile_kernels import GAUSSIAN, MOFFAT, pixel_light
 from starmuster.transforms.profile_photometry import NOT_FITTED, profile_photometry
 from starmuster.transforms.profiles import PROFILE_SCHEMA, fitted_parameters
 from starmuster.transforms.psf import PointSpread, fitted_fluxes
+from starmuster.transforms.steps.settings import psf_radii
+from starmuster.warehouse.config import Photometry
 
 NO_BITS = np.zeros((0, 0), dtype=np.uint8)
 SKY, NOISE = 200.0, 6.0
@@ -45,6 +47,13 @@ def star_rows(x, y, flux):
             "sky_rms_adu": np.full(len(x), NOISE),
         }
     )
+
+
+def test_the_settings_decide_whether_there_is_an_aperture_of_kind_psf():
+    assert psf_radii(Photometry()) == ()
+    assert psf_radii(Photometry(psf="gaussian")) == (4.0,)
+    with pytest.raises(ValueError, match="psf"):
+        Photometry.model_validate({"psf": "airy"})
 
 
 @pytest.mark.parametrize("model", SHAPES)
