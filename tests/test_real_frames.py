@@ -395,6 +395,44 @@ def test_errors_of_steady_stars_say_how_much_they_scatter(reduced):
     assert 0.75 < np.median(ratios) < 1.25
 
 
+def test_light_is_centred_where_its_stars_were_expected(reduced):
+    offset = reduced.sql(
+        "select target_key, median(abs(x_offset_pix)) as x_pix, median(abs(y_offset_pix)) as y_pix "
+        "from measurement join frame using (frame_id) "
+        "where target_key in ('hatp32', 'lpseb35') group by target_key"
+    )
+    assert offset.height == 2
+    # stars of ten sigma are centred to a tenth of a pixel; of FWHM 2.2 and 5 pixels
+    assert offset["x_pix"].max() < 0.12
+    assert offset["y_pix"].max() < 0.12
+
+
+def test_frames_with_bright_lonely_stars_have_curves_of_growth(reduced):
+    growth = reduced.sql(
+        "select target_key, count(distinct frame_id) as n_frame, min(n_star) as n_star, "
+        "median(enclosed_fraction) filter (aperture_name = '1.5 fwhm') as share "
+        "from curve_of_growth join frame using (frame_id) left join aperture using (aperture_id) "
+        "where target_key in ('hatp32', 'lpseb35') group by target_key order by target_key"
+    )
+    assert growth["n_frame"][0] >= 138
+    assert growth["n_frame"][1] == 60
+    assert growth["n_star"].min() >= 3
+    assert growth["share"].is_between(0.8, 0.99).all()
+
+
+def test_fluxes_over_the_mesh_are_those_over_the_annulus_where_the_sky_is_even(reduced):
+    pair = reduced.sql(
+        "select mesh_flux.flux_adu, local_flux_adu, mesh_flux.n_pix, sky_rms_adu from mesh_flux "
+        "join measurement using (frame_id, source_id) join frame using (frame_id) "
+        "join aperture using (aperture_id) where target_key = 'lpseb35' and is_clean "
+        "and aperture_name = '4 arcsec' and local_flux_adu > 0"
+    )
+    flux, local, n_pix, rms = (column.to_numpy() for column in pair)
+    change = (flux - local) / n_pix / rms
+    assert pair.height > 1000
+    assert np.median(np.abs(change)) < 0.1  # of the noise of a pixel
+
+
 # --- M13: four bands, a crowd
 
 
