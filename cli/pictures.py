@@ -41,6 +41,7 @@ def stack(
     rule: Literal["clipped", "weighted"] = "clipped",
     kernel: Literal["bilinear", "lanczos3"] = "bilinear",
     cuts: Annotated[tuple[float, float] | None, Parameter(negative=())] = None,
+    measure: Annotated[bool, Parameter(negative=())] = False,
     output: Path | None = None,
     jobs: Annotated[int | None, Parameter(name=["--jobs", "-j"])] = None,
 ) -> None:
@@ -65,6 +66,8 @@ def stack(
         How frames are resampled.
     cuts
         Light shown white and black in the picture, ADU.
+    measure
+        Measure the stars of the field on it: view `stack_photometry`.
     output
         FITS file to write; the picture has its name with .png. Else in the folder `stacks`.
     jobs
@@ -78,6 +81,7 @@ def stack(
     when = parse_night(night)
     options = {"sky": sky, "rule": RULES[rule], "kernel": kernel}
     row, path = _stack(warehouse, field_id, band, when, options, output=output, jobs=jobs)
+    n_star = _measure(warehouse, row, path) if measure else None
     picture = path.with_suffix(".png")
     title = f"{field_name}, {band}, {night or 'all nights'}: {row['n_frame']} frames"
     picture.write_bytes(as_png(grey_figure(_read(path)[0], cuts=cuts, title=title)))
@@ -85,12 +89,14 @@ def stack(
         frames = con.table("stack_frame").filter(f"stack_id = {int(row['stack_id'])}").pl()
     left_out = frames.filter(~frames["is_used"]).select("frame_id", "reason").to_dicts()
     if SESSION.as_json:
-        SESSION.answer(row | {"files": [path, picture], "left_out": left_out})
+        SESSION.answer(row | {"files": [path, picture], "left_out": left_out, "n_star": n_star})
         return
     for frame in left_out:
         SESSION.say(f"left out frame {frame['frame_id']}: {frame['reason']}")
     for name in ("n_frame", "total_exposure_s", "noise_adu", "noise_correlation", "fwhm_pix"):
         SESSION.tell(f"{name:>20}  {row[name] if row[name] is not None else 'not known'}")
+    if n_star is not None:
+        SESSION.tell(f"{'stars measured':>20}  {n_star}")
     for file in (path, picture):
         SESSION.tell(f"{'wrote':>20}  {file}")
 
@@ -304,6 +310,13 @@ def _stack(
                 say=SESSION.say,
             )
     return row, stack_path(warehouse, row)
+
+
+def _measure(warehouse: "Warehouse", row: dict[str, Any], path: Path) -> int:
+    from ..transforms.steps.stack_photometry import measure_stack
+
+    with open_run(warehouse) as current:
+        return measure_stack(current, row, path)
 
 
 def _read(path: Path) -> "tuple[np.ndarray, WCS | None]":

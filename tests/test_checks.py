@@ -102,6 +102,8 @@ SOUND: dict[str, list[dict[str, Any]]] = {
         {"stack_id": 1, "field_id": 9, "band": "r", "night": None, "sky": "mesh", "n_frame": 1},
         {"stack_id": 2, "field_id": 9, "band": "r", "night": NIGHT, "sky": "mesh", "n_frame": 0},
     ],
+    "stack_measurement": [{"stack_id": 1, "source_id": 5}],
+    "stack_flux": [{"stack_id": 1, "source_id": 5, "aperture_id": 1}],
     "stack_frame": [
         {"stack_id": 1, "frame_id": 1, "is_used": True},
         {"stack_id": 1, "frame_id": 2, "is_used": False},
@@ -187,6 +189,10 @@ FAULTS: dict[str, list[str]] = {
         "update stack_frame set frame_id = 77 where frame_id = 2",
         "delete from stack where stack_id = 1",
         "update stack set n_frame = 2 where stack_id = 1",
+    ],
+    "stack_flux_has_measurement": [
+        "delete from stack_measurement",
+        "update stack_flux set source_id = 6",
     ],
     "wcs_residual_has_solution": ["update wcs_residual set frame_id = 77"],
     "source_has_field": [

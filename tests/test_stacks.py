@@ -122,6 +122,47 @@ def test_the_rows_say_the_same_and_pass_all_checks(night, row):
     assert main(["-w", str(night.folder), "check"]) == 0
 
 
+@pytest.fixture(scope="module")
+def measured(night, row) -> pl.DataFrame:
+    """Stars on the stack, beside their expected light and their errors on single frames."""
+    words = ["-w", str(night.folder), "stack", "1", "--band", "r", "--measure"]
+    assert main(words) == 0
+    frames = night.sql(
+        "select source_id, aperture_id, median(flux_err_adu) as frame_err_adu "
+        "from light_curve group by all"
+    )
+    stack = night.sql("from stack_photometry join aperture using (aperture_id)")
+    star = night.truth.star.filter(~pl.col("role").is_in(["target", "variable"]))
+    x, y = (star[name].to_numpy()[:, None] for name in ("ra_deg", "dec_deg"))
+    near = 3600 * np.hypot(
+        (stack["ra_deg"].to_numpy() - x) * np.cos(np.radians(y)), stack["dec_deg"].to_numpy() - y
+    )
+    stack = stack.with_columns(
+        flux_e_per_s=star["flux_e_per_s"].gather(near.argmin(axis=0)), miss_arcsec=near.min(axis=0)
+    )
+    return stack.filter(pl.col("miss_arcsec") < 1).join(frames, on=["source_id", "aperture_id"])
+
+
+def test_photometry_on_a_stack_is_that_of_a_frame_with_smaller_errors(measured):
+    stars = measured.filter(aperture_name="2 fwhm").filter(pl.col("flags") == 0)
+    assert stars.height > 12
+    ratio = stars["flux_adu"] / stars["flux_e_per_s"]
+    bright = stars["flux_e_per_s"] > stars["flux_e_per_s"].median()
+    pull = (ratio - ratio.filter(bright).median()) / (stars["flux_err_adu"] / stars["flux_e_per_s"])
+    assert 0.3 < pull.abs().median() < 1.4  # 0.67 for errors that are right
+    gained = (stars["frame_err_adu"] / stars["flux_err_adu"]).median()
+    assert 0.6 < gained / np.sqrt(PLAN.n_light) < 1.2
+
+
+def test_the_shared_noise_of_a_stacks_pixels_is_in_its_errors(night, row, measured):
+    sky = night.sql("from stack_measurement")["sky_rms_adu"].median()
+    faint = measured.filter(aperture_name="2 fwhm").sort("flux_adu").head(3)
+    n_pix = night.sql("from stack_flux").join(faint, on=["source_id", "aperture_id"])["n_pix"]
+    independent = np.sqrt(n_pix.to_numpy()) * sky
+    assert (faint["flux_err_adu"].to_numpy() > 1.02 * independent).all()
+    assert row["noise_correlation"] > 1.1
+
+
 def test_the_wcs_of_the_file_puts_the_stars_where_they_are(night, file):
     with fits.open(file) as hdus:
         wcs = WCS(fits.Header([c for c in hdus[0].header.cards if c.keyword[:4] != "DATE"]))

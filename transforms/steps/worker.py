@@ -12,6 +12,7 @@ from astropy.wcs import WCS
 
 from ...errors import CalibrationError, PhotometryError, RegistrationError
 from ...warehouse import packages
+from ...warehouse.config import Photometry as PhotometrySettings
 from ..astrometry import (
     carried_wcs,
     pixel_positions,
@@ -286,13 +287,8 @@ def _photometry(
     settings = task.config.photometry
     fwhm_pix = seen.quality["fwhm_pix"][0] or FALLBACK_FWHM_PIX
     scale = _frame_scale(field, registration)
-    inner_pix = max(settings.annulus_inner_fwhm * fwhm_pix, settings.annulus_inner_min_pix)
-    radii = _radii(task.apertures, fwhm_pix=fwhm_pix, scale_arcsec_per_pix=scale)
-    inner_pix = max([inner_pix, *(radius + 1 for radius in radii.values())])
-    outer_pix = max(
-        inner_pix + settings.annulus_width_fwhm * fwhm_pix,
-        float(np.sqrt(inner_pix**2 + settings.annulus_min_area_pix / np.pi)),
-    )
+    radii = aperture_radii(task.apertures, fwhm_pix=fwhm_pix, scale_arcsec_per_pix=scale)
+    inner_pix, outer_pix = annulus_radii(settings, radii, fwhm_pix)
     x, y = apply_registration(registration, field_stars["x_pix"], field_stars["y_pix"])
     placed = field_stars.select("source_id", "flux_adu", "flags").with_columns(
         x_pix=pl.Series(x), y_pix=pl.Series(y)
@@ -337,7 +333,22 @@ def _frame_scale(field: FieldFile, registration: Registration) -> float | None:
     return field.scale_arcsec_per_pix / float(np.sqrt(abs(a * d - b * c)))
 
 
-def _radii(apertures, *, fwhm_pix: float, scale_arcsec_per_pix: float | None) -> dict[int, float]:
+def annulus_radii(
+    settings: PhotometrySettings, radii: dict[int, float], fwhm_pix: float
+) -> tuple[float, float]:
+    """Return the radii of the sky's annulus, pixels: beyond all apertures, and wide enough."""
+    inner_pix = max(settings.annulus_inner_fwhm * fwhm_pix, settings.annulus_inner_min_pix)
+    inner_pix = max([inner_pix, *(radius + 1 for radius in radii.values())])
+    outer_pix = max(
+        inner_pix + settings.annulus_width_fwhm * fwhm_pix,
+        float(np.sqrt(inner_pix**2 + settings.annulus_min_area_pix / np.pi)),
+    )
+    return inner_pix, outer_pix
+
+
+def aperture_radii(
+    apertures, *, fwhm_pix: float, scale_arcsec_per_pix: float | None
+) -> dict[int, float]:
     """Return the radii in pixels: arcsec where the scale is known, multiples of the FWHM, pixels.
 
     Pixels are used where the scale is not known, and where a coarse scale leaves no radius in
