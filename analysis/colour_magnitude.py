@@ -36,7 +36,7 @@ class Selection:
     take
         weighted or median: how the frames of a star are averaged.
     photometric_system
-        None: the one with most measurements.
+        None: the one with most frames.
     max_err_mag
         Of a single measurement.
     max_blended
@@ -266,9 +266,9 @@ def _refuse_missing(
 def _aperture(
     con: duckdb.DuckDBPyConnection, field_id: int, bands: list[str], aperture_id: int | None
 ) -> tuple[int, str]:
-    known = shipped(con, "diagram_apertures", field_id=field_id, bands=bands)
-    if aperture_id is not None:
-        known = known.filter(aperture_id=aperture_id)
+    known = shipped(
+        con, "diagram_apertures", field_id=field_id, bands=bands, aperture_id=aperture_id
+    )
     if known.is_empty():
         raise AnalysisError(
             f"no clean measurement in {', '.join(bands)}"

@@ -24,7 +24,7 @@ from starmuster.ingest.synthetic_isochrones import sketched
 
 DM_MAG, A_V_MAG = 14.3, 0.1
 LIMIT_MAG, DEEPER_MAG = 20.5, 0.8
-N_STEP = 240
+N_STEP = 200
 
 
 def isochrone() -> tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 -- Stars of a field with magnitude and colour, over all its frames and nights. One row per source that has
 -- all bands asked for. Calibrated where every band has zero points on one photometric system, of which
--- the one with most measurements counts; else instrumental, the frames brought to a level by what they
+-- the one with most frames counts; else instrumental, the frames brought to a level by what they
 -- lost against the clearest of their night (frame_transparency); the two are never mixed. `take` is
 -- 'weighted' (by the errors) or 'median'. Errors are those of the measurements, raised to their
 -- scatter where three or more scatter by more. A star without a colour in the catalogue gets the
@@ -23,6 +23,26 @@ with chosen as (
         or name_key(field.field_name) = name_key(in_field::varchar)
     group by field.field_id
     order by count(*) desc, field.field_id
+    limit 1
+),
+
+basis as (
+    select
+        zero_point.photometric_system,
+        zero_point.catalogue_name
+    from zero_point
+    join frame using (frame_id)
+    join field_frame using (frame_id)
+    where
+        field_frame.field_id = (select field_id from chosen)
+        and zero_point.aperture_id = in_aperture
+        and frame.band in (blue_band, red_band, mag_band)
+        and (on_system is null or zero_point.photometric_system = on_system)
+    group by zero_point.photometric_system, zero_point.catalogue_name
+    having
+        count(distinct frame.band)
+        = (select count(*) from (select distinct unnest([blue_band, red_band, mag_band])))
+    order by count(*) desc, zero_point.photometric_system, zero_point.catalogue_name
     limit 1
 ),
 
@@ -52,20 +72,6 @@ measured as (
         and calibrated_magnitude.instrumental_mag is not null
         and (with_unclean or calibrated_magnitude.is_clean)
         and (max_err_mag is null or calibrated_magnitude.instrumental_mag_err <= max_err_mag)
-),
-
-basis as (
-    select
-        photometric_system,
-        catalogue_name
-    from measured
-    where is_calibrated and (on_system is null or photometric_system = on_system)
-    group by photometric_system, catalogue_name
-    having
-        count(distinct band)
-        = (select count(*) from (select distinct unnest([blue_band, red_band, mag_band])))
-    order by count(*) desc, photometric_system, catalogue_name
-    limit 1
 ),
 
 point as (
