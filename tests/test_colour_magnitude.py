@@ -520,3 +520,31 @@ def test_the_rows_are_those_of_the_function_and_the_view_agrees_at_the_pivot(bui
         .equals(diagram(found).stars.sort("source_id").select("mag", "colour"))
     )
     assert isinstance(rows, pl.DataFrame)
+
+
+@pytest.mark.real
+def test_m67_is_drawn_from_its_catalogue_and_its_gaia_list_says_what_it_is(
+    warehouse, real_data, tmp_path, capsys
+):
+    place = ["-w", str(warehouse.folder)]
+    folder = real_data / "refcat"
+    picture = tmp_path / "m67.png"
+    assert main([*place, "import", "catalogue", str(folder / "m67/sdss.csv"), "--as", "sdss"]) == 0
+    words = ["cmd", "--catalogue", "sdss", "--colour", "g-i", "--mag", "r", "--json"]
+    centre = ["--centre", "132.846 11.814", "--outer", "15", "--output", str(picture)]
+    capsys.readouterr()
+    assert main([*place, *words, *centre]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) > 5000
+    assert picture.stat().st_size > 20_000
+    # the main sequence of the cluster: stars spread evenly over the colours would be a quarter
+    level = [row["colour"] for row in rows if 15.6 < row["mag"] < 16.4]
+    near = [colour for colour in level if abs(colour - np.median(level)) < 0.25]
+    assert len(near) > 0.4 * len(level)
+    for name in ("m67", "ngc188"):
+        given = str(folder / name / "gaia_members.csv")
+        assert main([*place, "import", "catalogue", given, "--as", "gaia-dr2"]) == 0
+        assert "no positions: kept as a list of stars" in capsys.readouterr().out
+    words = ["cmd", "--catalogue", "gaia-dr2", "--colour", "BP-RP", "--mag", "G"]
+    assert main([*place, *words, "--parallax", "1.05:1.25", "--output", str(picture)]) == 0
+    assert "a list without positions" in capsys.readouterr().err

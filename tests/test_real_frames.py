@@ -504,6 +504,28 @@ def test_the_colours_of_m13_show_a_giant_branch_a_horizontal_branch_and_the_gap(
     assert np.median(colour[tip]) > 1.3  # the brightest are the reddest
 
 
+@pytest.mark.parametrize("colour", ["g-r", "g-i"])
+def test_the_diagram_of_m13_is_one_command_with_its_isochrone(reduced, real_data, tmp_path, colour):
+    isochrones = str(next((real_data / "isochrones").glob("*.iso.cmd")))
+    reduced.command("import", "isochrones", isochrones)
+    words = ["cmd", "M13", "--colour", colour, "--mag", "r", "--max-err", "0.1"]
+    words += ["--distance", "7200", "--av", "0.06"]
+    for suffix in (".png", ".csv"):
+        words += ["--output", str(tmp_path / f"m13{suffix}")]
+    rows = reduced.command(*words)
+    assert len(rows) >= 900
+    assert not any(row["calibrated"] for row in rows)
+    stars = pl.read_csv(tmp_path / "m13.csv")
+    bright = stars.filter(pl.col("n_mag_frame") > 1).sort("mag").head(100)
+    assert bright["scatter_mag"].median() < 0.02
+    fit = reduced.sql("from isochrone_fit order by isochrone_fit_id desc limit 1").row(
+        0, named=True
+    )
+    assert (fit["method"], fit["is_calibrated"]) == ("least squares", False)
+    assert (fit["distance_pc"], fit["a_v_mag"]) == (pytest.approx(7200), 0.06)
+    assert fit["mag_offset_mag"] == pytest.approx(20.95, abs=0.3)
+
+
 # --- what others measured, beside ours
 
 
