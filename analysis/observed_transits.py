@@ -18,7 +18,13 @@ from .baselines import COVARIATES
 from .light_curves import LightCurve, light_curve
 from .minima import Minimum, time_of_minimum
 from .orbits import Ephemeris, predict
-from .posteriors import Posterior, evidence, likelihood_of, sample
+from .posteriors import (
+    Posterior,
+    correlated_likelihood_of,
+    evidence,
+    likelihood_of,
+    sample,
+)
 from .stars import Star, find_star
 from .transit_results import with_posterior
 from .transits import TransitFit, fit_transit
@@ -175,13 +181,20 @@ def sampled(
     *,
     n_sample: int,
     sampler: Literal["emcee", "dynesty"],
+    has_process: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> ObservedTransit:
-    """Sample the posterior of a fitted transit; one without a transit stays as it is."""
+    """Sample the posterior of a fitted transit; one without a transit stays as it is.
+
+    With `has_process` the noise is a Gaussian process, and errors are not widened (emcee only).
+    """
     fit = transit.fit
     if fit.settled is None or fit.error_inflation is None:
         return transit
-    likelihood = likelihood_of(fit.settled, fit.prior, fit.error_inflation)
+    if has_process:
+        likelihood = correlated_likelihood_of(fit.settled, fit.prior)
+    else:
+        likelihood = likelihood_of(fit.settled, fit.prior, fit.error_inflation)
     terms = [name for name in fit.parameters or {} if name.startswith("baseline ")]
     if sampler == "dynesty":
         posterior = evidence(likelihood, n_sample=n_sample, terms=terms)
@@ -281,6 +294,7 @@ def fit_row(transit: ObservedTransit) -> pl.DataFrame:
         }
     if fit.posterior is not None:
         row |= {
+            "noise_model": fit.posterior.noise_model,
             "n_posterior": fit.posterior.samples.height,
             "n_effective": fit.posterior.n_effective,
             "autocorrelation_step": fit.posterior.autocorrelation_step,
@@ -338,7 +352,14 @@ def _minimum(timed: Minimum) -> dict[str, Any]:
 
 
 def _posterior(posterior: Posterior) -> dict[str, Any]:
-    names = ("method", "n_effective", "autocorrelation_step", "is_converged", "log_evidence_ratio")
+    names = (
+        "method",
+        "noise_model",
+        "n_effective",
+        "autocorrelation_step",
+        "is_converged",
+        "log_evidence_ratio",
+    )
     return {"n_sample": posterior.samples.height} | {
         name: getattr(posterior, name) for name in names
     }

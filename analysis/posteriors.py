@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..errors import FitError
+from ..errors import FitError, UsageError
 from .transit_rounds import Settled
 from .transit_solver import NAMES, STEP, Light, Prior, covariance, model_at
 
@@ -31,8 +32,8 @@ class Posterior:
     Attributes
     ----------
     samples
-        One row a sample: `NAMES`, log_jitter (natural log of relative flux), the coefficients of
-        the baseline by term, log_likelihood.
+        One row a sample: `NAMES`, log_jitter (natural log of relative flux; with a Gaussian process
+        log_size and log_length in days, too), the coefficients of the baseline, log_likelihood.
     n_effective
         Independent samples among those drawn: draws over autocorrelation time, least of all.
     autocorrelation_step
@@ -49,6 +50,7 @@ class Posterior:
     autocorrelation_step: float | None
     is_converged: bool
     log_evidence_ratio: float | None = None
+    noise_model: str = "white with red-noise factors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,36 +74,91 @@ class Likelihood:
         low, high = JITTER_RANGE
         return scale + low * math.log(10), scale + high * math.log(10)
 
-    def of(self, theta: Array | None, log_jitter: float) -> tuple[float, Array, Array]:
+    @property
+    def noise_names(self) -> tuple[str, ...]:
+        """Names of the parameters of the noise, natural logs."""
+        return ("log_jitter",)
+
+    @property
+    def noise_range(self) -> tuple[Array, Array]:
+        """Bounds of the parameters of the noise: the log of the jitter."""
+        low, high = self.log_jitter_range
+        return np.array([low]), np.array([high])
+
+    def of(self, theta: Array | None, noise: Array) -> tuple[float, Array, Array]:
         """Log-likelihood, mean coefficients, Cholesky factor of their inverse covariance."""
         light = self.light
         model = model_at(self.prior, theta, light.offset_d, light.exposure_s)
-        variance = light.err**2 + math.exp(2 * log_jitter)
+        variance = light.err**2 + math.exp(2 * float(noise[0]))
         terms = self.basis * model[:, None]
-        weighted = terms / variance[:, None]
         away = light.flux - terms @ self.centre
+        solved = np.column_stack([terms, away]) / variance[:, None]
+        return self._integrated(terms, away, solved, float(np.sum(np.log(2 * np.pi * variance))))
+
+    def _integrated(
+        self, terms: Array, away: Array, solved: Array, log_norm: float
+    ) -> tuple[float, Array, Array]:
+        """Integrate over the coefficients; `solved` is the inverse covariance times terms, away."""
+        weighted, right = solved[:, :-1], solved[:, -1]
         precision = terms.T @ weighted + np.eye(terms.shape[1]) / FREE_WIDTH**2
         factor: Array = np.asarray(np.linalg.cholesky(precision), dtype=np.float64)
         shift = np.linalg.solve(precision, weighted.T @ away)
-        chi2 = float(away**2 @ (1 / variance) - shift @ precision @ shift)
+        chi2 = float(away @ right - shift @ precision @ shift)
         log_det = 2 * float(np.sum(np.log(FREE_WIDTH * np.diag(factor))))
-        norm = float(np.sum(np.log(2 * np.pi * variance)))
-        return -0.5 * (chi2 + log_det + norm), self.centre + shift, factor
+        return -0.5 * (chi2 + log_det + log_norm), self.centre + shift, factor
 
-    def log_prior(self, theta: Array, log_jitter: float) -> float:
-        """Normal priors inside the bounds; flat in the log of the jitter."""
-        low, high = self.log_jitter_range
+    def log_prior(self, theta: Array, noise: Array) -> float:
+        """Normal priors inside the bounds; flat in the logs of the noise."""
+        low, high = self.noise_range
         is_inside = bool(np.all((theta > self.prior.low) & (theta < self.prior.high)))
-        if not (is_inside and low < log_jitter < high):
+        if not (is_inside and np.all((noise > low) & (noise < high))):
             return -math.inf
         held = np.isfinite(self.prior.width)
         return -0.5 * float(np.sum(((theta - self.prior.centre) / self.prior.width)[held] ** 2))
 
     def log_posterior(self, parameters: Array) -> float:
-        """Of `NAMES` and the log of the jitter, (7,)."""
-        theta, log_jitter = parameters[:-1], float(parameters[-1])
-        prior = self.log_prior(theta, log_jitter)
-        return prior if prior == -math.inf else prior + self.of(theta, log_jitter)[0]
+        """Of `NAMES` and those of the noise, (6 + n_noise,)."""
+        theta, noise = parameters[: len(NAMES)], parameters[len(NAMES) :]
+        prior = self.log_prior(theta, noise)
+        return prior if prior == -math.inf else prior + self.of(theta, noise)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class CorrelatedLikelihood(Likelihood):
+    """A likelihood whose noise is a Gaussian process: white with a jitter, and Matern-3/2.
+
+    The process has a size (natural log, relative flux) and a length (natural log, days); errors
+    are not widened beside it.
+    """
+
+    @property
+    def noise_names(self) -> tuple[str, ...]:
+        """Names of the parameters of the noise, natural logs."""
+        return ("log_jitter", "log_size", "log_length")
+
+    @property
+    def noise_range(self) -> tuple[Array, Array]:
+        """Bounds of log jitter, log size and log length: 5 minutes to a third of the night."""
+        low, high = self.log_jitter_range
+        night_d = float(np.ptp(self.light.offset_d))
+        lengths = math.log(5 / 1440), math.log(max(night_d / 3, 10 / 1440))
+        return np.array([low, low, lengths[0]]), np.array([high, high, lengths[1]])
+
+    def of(self, theta: Array | None, noise: Array) -> tuple[float, Array, Array]:
+        """As `Likelihood.of`, with the covariance of the process."""
+        import celerite2
+
+        light = self.light
+        model = model_at(self.prior, theta, light.offset_d, light.exposure_s)
+        log_jitter, log_size, log_length = noise.tolist()
+        kernel = celerite2.terms.Matern32Term(sigma=math.exp(log_size), rho=math.exp(log_length))
+        process = celerite2.GaussianProcess(kernel, mean=0.0)
+        process.compute(light.offset_d, diag=light.err**2 + math.exp(2 * log_jitter))
+        terms = self.basis * model[:, None]
+        away = light.flux - terms @ self.centre
+        solved = process.apply_inverse(np.column_stack([terms, away]))
+        log_norm = 2 * float(process.log_likelihood(np.zeros_like(away)))
+        return self._integrated(terms, away, solved, -log_norm)
 
 
 def likelihood_of(settled: Settled, prior: Prior, inflation: float) -> Likelihood:
@@ -115,6 +172,23 @@ def likelihood_of(settled: Settled, prior: Prior, inflation: float) -> Likelihoo
     light = settled.light.where(settled.kept)
     wide = Light(light.offset_d, light.flux, light.err * inflation, light.exposure_s)
     return Likelihood(wide, settled.basis[settled.kept], prior, settled.solution.coefficient)
+
+
+def correlated_likelihood_of(settled: Settled, prior: Prior) -> CorrelatedLikelihood:
+    """Take the same with a Gaussian process beside errors that are not widened.
+
+    Raises
+    ------
+    UsageError
+        celerite2 is not installed.
+    """
+    if find_spec("celerite2") is None:
+        raise UsageError(
+            "a Gaussian process needs celerite2, which is not installed: "
+            "pip install 'starmuster[gp]'."
+        )
+    plain = likelihood_of(settled, prior, 1.0)
+    return CorrelatedLikelihood(plain.light, plain.basis, plain.prior, plain.centre)
 
 
 def sample(
@@ -171,12 +245,14 @@ def sample(
     burn = min(n_step // 2, math.ceil(BURN_LENGTHS * length))
     chain = np.asarray(sampler.get_chain(discard=burn, flat=True), dtype=np.float64)
     chosen = np.linspace(0, len(chain) - 1, min(n_sample, len(chain))).round().astype(int)
+    is_correlated = isinstance(likelihood, CorrelatedLikelihood)
     return Posterior(
         _table(likelihood, chain[chosen], terms, generator),
         "emcee",
         n_effective=(n_step - burn) * N_WALKER / length,
         autocorrelation_step=length,
         is_converged=n_step >= MIN_LENGTHS * length,
+        noise_model="gaussian process" if is_correlated else "white with red-noise factors",
     )
 
 
@@ -195,19 +271,19 @@ def evidence(
 
     generator = np.random.default_rng(seed)
     prior = likelihood.prior
-    low, high = likelihood.log_jitter_range
+    low, high = likelihood.noise_range
+    n = len(NAMES)
 
     def transform(cube: Array) -> Array:
-        theta = _quantiles(prior, cube[:-1])
-        return np.append(theta, low + (high - low) * cube[-1])
+        return np.append(_quantiles(prior, cube[:n]), low + (high - low) * cube[n:])
 
     def log_likelihood(parameters: Array) -> float:
-        return likelihood.of(parameters[:-1], float(parameters[-1]))[0]
+        return likelihood.of(parameters[:n], parameters[n:])[0]
 
     sampler: Any = dynesty.NestedSampler(  # pyright: ignore[reportCallIssue]
         log_likelihood,
         transform,
-        len(NAMES) + 1,
+        n + len(low),
         nlive=n_live,  # pyright: ignore[reportCallIssue]
         rstate=generator,
     )
@@ -229,7 +305,7 @@ def evidence(
 def _flat_evidence(likelihood: Likelihood) -> float:
     """Log of the evidence of the baseline alone, the jitter integrated on a grid."""
     grid = np.linspace(*likelihood.log_jitter_range, 400)
-    values = np.array([likelihood.of(None, each)[0] for each in grid.tolist()])
+    values = np.array([likelihood.of(None, each)[0] for each in grid[:, None]])
     return float(values.max() + math.log(np.mean(np.exp(values - values.max()))))
 
 
@@ -252,14 +328,14 @@ def _start(likelihood: Likelihood, settled: Settled, generator: np.random.Genera
     cov, _ = covariance(settled.solution, likelihood.light, likelihood.basis, prior)
     err = np.maximum(np.sqrt(np.diag(cov))[: len(NAMES)], 1e-3 * STEP)
     inside = 1e-4 * (prior.high - prior.low)
-    low, high = likelihood.log_jitter_range
+    low, high = likelihood.noise_range
     walkers = []
     for _ in range(200 * N_WALKER):
         trial = np.clip(
             theta + err * generator.normal(size=len(err)), prior.low + inside, prior.high - inside
         )
-        jitter = generator.uniform(low, low + 0.5 * (high - low))
-        walker = np.append(trial, jitter)
+        noise = low + 0.5 * (high - low) * generator.uniform(size=len(low))
+        walker = np.append(trial, noise)
         if math.isfinite(likelihood.log_posterior(walker)):
             walkers.append(walker)
         if len(walkers) == N_WALKER:
@@ -273,10 +349,10 @@ def _table(
     """Draw the coefficients that were integrated out, one set a sample."""
     coefficients, values = [], []
     for parameters in chain:
-        value, mean, factor = likelihood.of(parameters[:-1], float(parameters[-1]))
+        value, mean, factor = likelihood.of(parameters[: len(NAMES)], parameters[len(NAMES) :])
         drawn = mean + np.linalg.solve(factor.T, generator.normal(size=len(mean)))
         coefficients.append(drawn)
         values.append(value)
-    columns = dict(zip((*NAMES, "log_jitter"), chain.T, strict=True))
+    columns = dict(zip((*NAMES, *likelihood.noise_names), chain.T, strict=True))
     columns |= dict(zip(terms, np.array(coefficients).T, strict=True))
     return pl.DataFrame(columns | {"log_likelihood": np.array(values)})

@@ -170,15 +170,12 @@ def comparison_figure(report: TransitReport, used: pl.DataFrame) -> Figure | Non
     for row in used.iter_rows(named=True):
         r = report.correlation.get(row["source_id"])
         names.append((row["source_id"], row["name"] + ("" if r is None else f"  r {r:+.2f}")))
-    wide, narrow = (
-        Markup(as_svg(stars_figure(own, names, width_in=w), name=f"stars{w}"))
-        for w in (WIDE_IN, NARROW_IN)
-    )
+    svg = Markup(as_svg(stars_figure(own, names, width_in=WIDE_IN), name="stars"))
     caption = f"Curves of the first {min(len(names), MAX_STARS)} comparison stars over the others."
     if report.correlation:
         caption += " r: their correlation with the residuals of the target."
     alt = f"Curves of {min(len(names), MAX_STARS)} comparison stars, one below the other."
-    return Figure(wide, narrow, alt, caption)
+    return Figure(svg, None, alt, caption)
 
 
 def averages_figure(report: TransitReport) -> Figure | None:
@@ -186,14 +183,11 @@ def averages_figure(report: TransitReport) -> Figure | None:
     table = scatter_by_bin(report.fit)
     if table is None:
         return None
-    wide, narrow = (
-        Markup(as_svg(noise_figure(table, width_in=w), name=f"noise{w}"))
-        for w in (WIDE_IN, NARROW_IN)
-    )
+    svg = Markup(as_svg(noise_figure(table, width_in=WIDE_IN), name="noise"))
     ratio = (table["scatter"] / table["white"]).max()
     caption = "Scatter of means of the residuals against their length, and that of white noise."
     alt = f"{caption} The largest ratio of the two is {ratio:.2f}."
-    return Figure(wide, narrow, alt, caption)
+    return Figure(svg, None, alt, caption)
 
 
 def posterior_figure(report: TransitReport) -> Figure | None:

@@ -230,6 +230,7 @@ def transit(
     aperture: str | None = None,
     samples: int = 0,
     sampler: Literal["emcee", "dynesty"] = "emcee",
+    gp: Annotated[bool, Parameter(negative=())] = False,
     pdf: bool = True,
     anew: Annotated[bool, Parameter(negative=())] = False,
     output: Path | None = None,
@@ -252,6 +253,8 @@ def transit(
         Samples of the posterior to draw, as 20000; 0 leaves it at least squares.
     sampler
         emcee, or dynesty, which also gives the evidence of the transit over a flat line.
+    gp
+        Sample with a Gaussian process for the noise, instead of widening errors (extra `gp`).
     pdf
         Write a PDF beside the page.
     anew
@@ -263,7 +266,9 @@ def transit(
 
     if samples < 0:
         raise UsageError(f"--samples {samples}: expected 0 or more.")
-    wanted = Wanted(samples, sampler, has_pdf=pdf, is_anew=anew)
+    if gp and (not samples or sampler != "emcee"):
+        raise UsageError("--gp: give --samples, too, and leave the sampler at emcee.")
+    wanted = Wanted(samples, sampler, has_process=gp, has_pdf=pdf, is_anew=anew)
     report_transit(planet, night=night, band=band, aperture=aperture, output=output, wanted=wanted)
 
 

@@ -27,13 +27,15 @@ class Wanted:
 
     n_sample: int = 0
     sampler: Literal["emcee", "dynesty"] = "emcee"
+    has_process: bool = False
     has_pdf: bool = True
     is_anew: bool = False
 
     @property
     def mark(self) -> str:
         """Text that tells reports apart."""
-        return f"{self.n_sample} {self.sampler} {self.has_pdf}" if self.n_sample else "0"
+        drawn = f"{self.n_sample} {self.sampler} {self.has_process}" if self.n_sample else "0"
+        return f"{drawn} {self.has_pdf}"
 
 
 def report_transit(
@@ -102,7 +104,12 @@ def _sampled(transit: "ObservedTransit", wanted: Wanted) -> "ObservedTransit":
     if transit.fit.mid_bjd_tdb is None:
         SESSION.say("there is no transit to sample")
         return transit
-    found = sampled(transit, n_sample=wanted.n_sample, sampler=wanted.sampler)
+    found = sampled(
+        transit,
+        n_sample=wanted.n_sample,
+        sampler=wanted.sampler,
+        has_process=wanted.has_process,
+    )
     posterior = found.fit.posterior
     if not posterior.is_converged:
         SESSION.say(
@@ -242,6 +249,8 @@ def _posterior_part(transit: "ObservedTransit") -> dict[str, Any]:
     if posterior is None:
         return {}
     note = f"{posterior.n_effective:.0f} independent ones were drawn"
+    if posterior.noise_model == "gaussian process":
+        note += ", the noise is a Gaussian process (Matérn 3/2) and errors are not widened"
     if posterior.autocorrelation_step is not None:
         state = "longer" if posterior.is_converged else "shorter"
         note += (

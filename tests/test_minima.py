@@ -21,14 +21,14 @@ def eclipse(seed=0, *, sigma=0.01, depth=0.3, width_d=0.035, skew=0.0, span=(-0.
 
 def test_both_methods_find_the_middle_within_their_errors():
     kwee, polynomial = [], []
-    for seed in range(25):
+    for seed in range(12):
         found = time_of_minimum(*eclipse(seed))
         assert found.verdict in {"minimum", "disagreement"}, found.reason
         kwee.append((found.kwee_d - MID) / found.kwee_err_d)
         polynomial.append((found.polynomial_d - MID) / found.polynomial_err_d)
         assert found.depth == pytest.approx(0.3, abs=0.05)
     for pulls in (kwee, polynomial):
-        assert abs(np.mean(pulls)) < 0.75
+        assert abs(np.mean(pulls)) < 0.9
         assert 0.5 < np.std(pulls) < 1.7
 
 
@@ -53,8 +53,8 @@ def test_a_night_that_ends_in_the_minimum_has_no_middle(span):
 
 
 def test_a_flat_star_and_a_handful_of_points_have_no_minimum():
-    found = [time_of_minimum(*eclipse(seed, depth=0.0)).verdict for seed in range(20)]
-    assert found.count("minimum") <= 2
+    found = [time_of_minimum(*eclipse(seed, depth=0.0)).verdict for seed in range(10)]
+    assert found.count("minimum") <= 1
     few = time_of_minimum(*eclipse(n=6))
     assert (few.verdict, few.n_point) == ("no minimum", 6)
 

@@ -390,7 +390,7 @@ def test_each_figure_has_words_and_no_id_is_used_twice():
     html = render_transit_report(_report(field_image=np.ones((260, 350)) * 7.0))
     page = _Page(html)
     pictures = [attributes for _, attributes in page.tags if attributes.get("role") == "img"]
-    assert len(pictures) == 9  # four figures for wide and narrow screens, and the chart
+    assert len(pictures) == 8  # three figures for wide and narrow screens, the noise and the chart
     assert all(len(attributes.get("aria-label") or "") > 30 for attributes in pictures)
     ids = [attributes["id"] for _, attributes in page.tags if attributes.get("id")]
     assert sorted(ids) == sorted(set(ids))

@@ -65,9 +65,9 @@ def fit(rows: pl.DataFrame, planet=PLANET, **options):
     )
 
 
-def test_pulls_of_sixty_nights_are_those_of_a_normal_distribution():
+def test_pulls_of_forty_nights_are_those_of_a_normal_distribution():
     mids, ratios = [], []
-    for seed in range(60):
+    for seed in range(40):
         late_d = 0.005 * np.random.default_rng(1000 + seed).normal()
         found = fit(night(seed, late_d=late_d))
         assert found.verdict == "transit", found.reason
@@ -79,13 +79,13 @@ def test_pulls_of_sixty_nights_are_those_of_a_normal_distribution():
 
 
 def test_nights_without_a_transit_are_told_from_those_with_one():
-    verdicts = [fit(night(seed, radius_ratio=0.0)).verdict for seed in range(40)]
-    assert verdicts.count("no transit") >= 39
+    verdicts = [fit(night(seed, radius_ratio=0.0)).verdict for seed in range(25)]
+    assert verdicts.count("no transit") >= 24
 
 
 def test_slow_noise_is_not_taken_for_a_transit_and_widens_the_errors():
     verdicts, factors = [], []
-    for seed in range(20):
+    for seed in range(12):
         rows = night(seed, radius_ratio=0.0)
         generator = np.random.default_rng(seed + 500)
         phase = 2 * np.pi * (rows["bjd"].to_numpy() - MID) / 0.06
@@ -93,7 +93,7 @@ def test_slow_noise_is_not_taken_for_a_transit_and_widens_the_errors():
         found = fit(rows.with_columns(pl.col("flux") * (1 + wave)))
         verdicts.append(found.verdict)
         factors.append(found.red_noise_factor)
-    assert verdicts.count("no transit") >= 18
+    assert verdicts.count("no transit") >= 11
     assert np.median(factors) > 1.3
 
 
@@ -277,7 +277,7 @@ def drifting(seed, **options):
 
 def test_red_noise_clouds_drift_and_trends_leave_the_errors_honest():
     pulls = []
-    for seed in range(30):
+    for seed in range(20):
         made, found = drifting(seed, radius_ratio=0.12)
         assert found.verdict in {"transit", "partial"}, found.reason
         pulls.append(
@@ -287,7 +287,7 @@ def test_red_noise_clouds_drift_and_trends_leave_the_errors_honest():
             )
         )
     mean, width = np.mean(pulls, axis=0), np.std(pulls, axis=0)
-    assert np.abs(mean).max() < 0.6  # 30 nights tell a mean to 0.18, a width to 0.13
+    assert np.abs(mean).max() < 0.6  # 20 nights tell a mean to 0.22, a width to 0.16
     assert 0.6 < width.min() <= width.max() < 1.5
 
 
