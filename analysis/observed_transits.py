@@ -37,8 +37,8 @@ class ObservedTransit:
     """A planet's transit in one night: what was predicted, seen and fitted.
 
     `planet` is the row of table `planet`; `curve` is None where there is no light curve.
-    `fingerprint` is that of the rows and settings behind the fit, `minimum` the time of the dip
-    without a model.
+    `fingerprint` is that of the rows and settings behind the fit, `minimum` that of a dip that is
+    no transit.
     """
 
     planet: dict[str, Any]
@@ -163,17 +163,16 @@ def observe_curve(
 
 
 def fitted(transit: ObservedTransit) -> ObservedTransit:
-    """Fit the light curve, and time its minimum without a model where there is a dip."""
+    """Fit the light curve; where there is no transit, time another dip without a model."""
     if transit.curve is None:
         return transit
     fit = fit_curve(transit.curve, Ephemeris.from_row(transit.planet))
-    timed = None
-    if fit.mid_bjd_tdb is not None:
-        points = fit.points.filter(~pl.col("is_outlier"))
-        near = (fit.first_contact_bjd_tdb, fit.fourth_contact_bjd_tdb)
-        time_d, flux = (points[name].to_numpy() for name in ("bjd_tdb", "detrended_flux"))
-        timed = time_of_minimum(time_d, flux, near_d=near)  # pyright: ignore[reportArgumentType]
-    return replace(transit, fit=fit, minimum=timed)
+    if fit.verdict != "no transit":
+        return replace(transit, fit=fit)
+    points = fit.points.filter(~pl.col("is_outlier"))
+    time_d, flux = (points[name].to_numpy() for name in ("bjd_tdb", "flux"))
+    timed = time_of_minimum(time_d, flux)
+    return replace(transit, fit=fit, minimum=None if timed.kwee_d is None else timed)
 
 
 def sampled(
