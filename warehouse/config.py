@@ -148,7 +148,7 @@ class Quality(_Section):
     """Limits beyond which a frame is rejected: its measurements then are not clean."""
 
     max_fwhm_ratio: float = Field(default=2.5, gt=1)
-    max_ellipticity: float = Field(default=0.5, gt=0, le=1)
+    max_ellipticity: float = Field(default=0.7, gt=0, le=1)
     min_transparency: float = Field(default=0.2, ge=0, lt=1)
     max_sky_ratio: float = Field(default=10.0, gt=1)
     min_star: int = Field(default=3, ge=0)
