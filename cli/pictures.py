@@ -206,11 +206,6 @@ def chart(
     field_id, field_name = find_field(warehouse, field)
     with warehouse.reading() as con:
         star = None if target is None else find_star(con, target)
-        if star is not None and star.field_id != field_id:
-            raise NotFoundError(
-                f"{target} is source {star.source_id} of field {star.field_id}, not of {field}: "
-                f"ask for `starmuster chart {star.field_id}`."
-            )
         number = None if star is None else star.source_id
         stars = shipped(con, "chart_stars", field_id=field_id, target_source_id=number)
         reference = con.table("field_reference").filter(f"field_id = {field_id}").pl()
@@ -218,6 +213,11 @@ def chart(
         raise NotFoundError(
             f"field {field}: no stars are known yet. `starmuster run` finds them; table failure "
             "tells why it could not."
+        )
+    if star is not None and number not in stars["source_id"]:
+        raise NotFoundError(
+            f"{target} is source {number} of field {star.field_id}, not of {field}: "
+            f"ask for `starmuster chart {star.field_id}`."
         )
     own = stars.filter(pl.col("source_id").eq_missing(number))
     drawn = stars.filter(pl.col("source_id").ne_missing(number)).with_row_index("rank")
