@@ -208,6 +208,12 @@ def test_hatp32_is_placed_on_earth_and_sky_as_its_observatory_knows(reduced, sol
     )["scale"]
     assert len(scale) >= 140
     assert scale.is_between(5.16, 5.21).all()
+    residual = reduced.sql(
+        "select median_residual_pix from wcs_quality join frame using (frame_id) "
+        "where target_key = 'hatp32'"
+    )["median_residual_pix"]
+    assert len(residual) == 142
+    assert residual.max() < 0.25  # against the common solution, and Tycho-2 on the reference frame
     registered = reduced.sql(
         "select rms_pix, x_shift_pix from registration join frame using (frame_id) "
         "where target_key = 'hatp32'"
