@@ -87,8 +87,8 @@ def test_the_dip_of_the_target_decides_neither_stars_nor_scatter():
     ]
     flat, deep = curves
     assert deep.comparison.equals(flat.comparison)
-    # in transit the noise shrinks with the light, and no more than that
-    assert deep.scatter == pytest.approx(flat.scatter, rel=0.05)
+    # the median that is made one moves a little, and the scatter with it
+    assert deep.scatter == pytest.approx(flat.scatter, rel=0.01)
 
 
 def test_a_night_all_in_transit_is_judged_by_its_comparison_stars():
