@@ -1,15 +1,28 @@
 -- Gain and read noise in force for a frame, and where they come from: measured from flats and
--- biases of the nearest night, else configured, else the header's, else the scatter of stars.
+-- biases of the nearest night (of its bands the frame's own first), else configured, else the
+-- header's, else the scatter of stars.
 -- One row per frame.
 -- column gain_source: photon transfer, configuration, header, star scatter
 create or replace view frame_noise as
 with measured as (
     select
         frame.frame_id,
-        first(gain_fit order by abs(gain_fit.night - frame.night), gain_fit.night) filter (
+        first(
+            gain_fit order by
+                abs(gain_fit.night - frame.night),
+                gain_fit.night,
+                gain_fit.band is distinct from frame.band,
+                gain_fit.band
+        ) filter (
             gain_fit.method = 'photon transfer'
         ) as transfer,
-        first(gain_fit order by abs(gain_fit.night - frame.night), gain_fit.night) filter (
+        first(
+            gain_fit order by
+                abs(gain_fit.night - frame.night),
+                gain_fit.night,
+                gain_fit.band is distinct from frame.band,
+                gain_fit.band
+        ) filter (
             gain_fit.method = 'star scatter'
         ) as scatter
     from frame
