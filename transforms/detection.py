@@ -13,7 +13,7 @@ from .background import Background, check_mask, level_at, n_saturated, rms_at
 from .flags import Flag
 from .mask import UNUSABLE, PixelMask, mask_bits
 from .shapes import SIGMA_PER_FWHM, Shapes, centred_shapes
-from .significance import bits_around, significance_map, without_bad_pixels
+from .significance import bits_around, fill_significance, without_bad_pixels
 
 DETECTION_SCHEMA = {
     "x_pix": pl.Float64,
@@ -29,7 +29,7 @@ MAX_KERNEL_FWHM_PIX = 12.0
 N_STAR_FOR_FWHM = 300
 PIXEL_STACK = 300_000  # pixels above the threshold sep has room for; more only when needed
 STRIP_PIX = 10_000_000  # of a strip of a large frame
-STRIP_MARGIN = 100  # rows beyond a strip that its objects may reach into
+STRIP_MARGIN = 50  # rows beyond a strip that its objects may reach into
 LEAST_WIDTH = 0.5  # of the frame's FWHM; no star is sharper
 MERGED = 1  # bit of sep: deblended from a larger object
 
@@ -85,6 +85,10 @@ def detect(
         return pl.DataFrame(schema=DETECTION_SCHEMA)
     bits = mask_bits(mask)
     pixels = without_bad_pixels(image, mask)
+    strips = _strips(pixels.shape)
+    # memory that is asked for and given back for every strip would cost more than filling it
+    most = max(last - first for first, last in strips) + 2 * STRIP_MARGIN
+    room = np.empty((min(most, pixels.shape[0]), pixels.shape[1]), dtype=np.float32)
 
     def extract(kernel_fwhm_pix: float) -> tuple[NDArray, float]:
         objects = np.concatenate(
@@ -94,12 +98,13 @@ def detect(
                     bits,
                     background,
                     strip,
+                    room,
                     kernel_fwhm_pix=kernel_fwhm_pix,
                     threshold_sigma=threshold_sigma,
                     min_area_pix=min_area_pix,
                     deblend_contrast=deblend_contrast,
                 )
-                for strip in _strips(pixels.shape)
+                for strip in strips
             ]
         )
         objects = objects[~_is_artefact(objects, pixels, background)]
@@ -203,6 +208,7 @@ def _extract(
     bits,
     background: Background,
     strip: tuple[int, int],
+    room: NDArray[np.float32],
     *,
     kernel_fwhm_pix: float,
     threshold_sigma,
@@ -211,7 +217,8 @@ def _extract(
 ) -> NDArray:
     """Find the objects whose brightest pixel lies in a strip; their wings may leave it."""
     first, last = max(0, strip[0] - STRIP_MARGIN), min(pixels.shape[0], strip[1] + STRIP_MARGIN)
-    significance = significance_map(pixels, bits, background, first, last)
+    significance = room[: last - first]
+    fill_significance(pixels, bits, background, first, significance)
     objects = _objects(
         significance,
         kernel_fwhm_pix,

@@ -10,10 +10,14 @@ from .mask import UNUSABLE, PixelMask, mask_bits
 BAD_BIT = PixelMask.BAD.value
 
 
-def significance_map(
-    image: NDArray[np.float32], bits: NDArray, background: Background, first: int, last: int
-) -> NDArray[np.float32]:
-    """Give rows of a frame over its sky in units of its noise; 0 on bad pixels.
+def fill_significance(
+    image: NDArray[np.float32],
+    bits: NDArray,
+    background: Background,
+    first: int,
+    room: NDArray[np.float32],
+) -> None:
+    """Fill rows with those of a frame over its sky in units of its noise; 0 on bad pixels.
 
     Parameters
     ----------
@@ -23,10 +27,11 @@ def significance_map(
         Mask of the same shape, or shape (0, 0) for none.
     background
         Noise below a tenth of its median is taken as that.
-    first, last
-        Rows first <= y < last are given.
+    first
+        The frame's row that comes first.
+    room
+        What is filled, shape (n_row, n_x).
     """
-    out = np.empty((last - first, image.shape[1]), dtype=np.float32)
     _fill_significance(
         image,
         bits,
@@ -36,9 +41,8 @@ def significance_map(
         background.step_pix,
         np.float32(0.1 * background.rms_adu),
         first,
-        out,
+        room,
     )
-    return out
 
 
 def without_bad_pixels(image: NDArray, mask: NDArray | None) -> NDArray[np.float32]:
