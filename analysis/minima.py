@@ -26,6 +26,8 @@ N_PAIR = 41  # pairs of magnitudes that are compared in a reflection
 N_TRIAL = 81  # axes of reflection tried
 DEGREES = (2, 4, 6)
 AGREEMENT_SIGMA = 3.0
+AS_LOW = 0.3  # of the depth: minima of one polynomial that close are those of one flat bottom
+RULED_OUT = 10.0  # BIC above the best
 N_BOOTSTRAP = 120  # tells an error to 7 %
 
 
@@ -109,8 +111,10 @@ def time_of_minimum(
     depth = float(np.median(flux[~dip]) - curve(lowest)) if (~dip).any() else float(np.ptp(f))
     if depth < MIN_SIGMA * scatter / math.sqrt(len(t) / 4):
         return Minimum("no minimum", f"a dip of {100 * depth:.2f} % within the noise", len(t))
-    middle = _kwee(t, f, lowest)
-    errors = _errors(t, f, curve, degree, lowest)
+    centre = _centre(t, curve)
+    middle = _kwee(t, f, centre)
+    low_err, kwee_err = _errors(t, f, curve, degree, centre)
+    errors = (math.hypot(low_err, _spread_of_degrees(t, f, lowest)), kwee_err)
     found = Minimum("minimum", "", len(t), depth, polynomial_degree=degree)
     return _judged(found, zero, (lowest, middle), errors)
 
@@ -161,27 +165,57 @@ def _dip(time_d: Array, flux: Array, near_d: tuple[float, float] | None) -> Mask
 
 def _polynomial(t: Array, f: Array) -> tuple[int, float, np.polynomial.Polynomial] | None:
     """Degree by BIC, time of the minimum, and the polynomial; None if it lies at an end."""
-    best = None
-    for degree in DEGREES:
-        if len(t) < degree + 4:
-            continue
-        curve = np.polynomial.Polynomial.fit(t, f, degree)
-        rms2 = max(float(np.mean((f - curve(t)) ** 2)), np.finfo(float).tiny)
-        bic = len(t) * math.log(rms2) + (degree + 1) * math.log(len(t))
-        if best is None or bic < best[0]:
-            best = bic, degree, curve
-    if best is None:
+    found = _curves(t, f)
+    if not found:
         return None
-    lowest = _lowest(best[2], t)
-    return None if lowest is None else (best[1], lowest, best[2])
+    _, degree, curve = min(found, key=lambda each: each[0])
+    lowest = _lowest(curve, t)
+    return None if lowest is None else (degree, lowest, curve)
+
+
+def _curves(t: Array, f: Array) -> list[tuple[float, int, np.polynomial.Polynomial]]:
+    """BIC, degree and polynomial of every degree that the points bear."""
+    found = []
+    for degree in DEGREES:
+        if len(t) >= degree + 4:
+            curve = np.polynomial.Polynomial.fit(t, f, degree)
+            rms2 = max(float(np.mean((f - curve(t)) ** 2)), np.finfo(float).tiny)
+            bic = len(t) * math.log(rms2) + (degree + 1) * math.log(len(t))
+            found.append((bic, degree, curve))
+    return found
+
+
+def _centre(t: Array, curve: np.polynomial.Polynomial) -> float:
+    """Middle between the crossings of half depth: where a flat bottom has no lowest point."""
+    fine = np.linspace(t[0], t[-1], 400)
+    level = curve(fine)
+    half = 0.5 * (level.min() + min(level[0], level[-1]))
+    below = fine[level < half]
+    return float(0.5 * (below[0] + below[-1])) if len(below) else float(np.mean(t))
+
+
+def _spread_of_degrees(t: Array, f: Array, lowest: float) -> float:
+    """Half the largest change by polynomials that BIC does not rule out: large on a flat bottom."""
+    found = _curves(t, f)
+    least = min(bic for bic, _, _ in found)
+    others = [_lowest(curve, t) for bic, _, curve in found if bic < least + RULED_OUT]
+    return 0.5 * max((abs(each - lowest) for each in others if each is not None), default=0.0)
 
 
 def _lowest(curve: np.polynomial.Polynomial, t: Array) -> float | None:
-    """Time of the lowest extremum within the points, None if there is none."""
+    """Time of the lowest extremum within the points, None if there is none.
+
+    On a flat bottom a polynomial has several as low: their middle is taken.
+    """
     roots = curve.deriv().roots()
     real = roots.real[np.abs(roots.imag) < 1e-9 * np.ptp(t)]
     real = real[(real > t[0]) & (real < t[-1]) & (curve.deriv(2)(real) > 0)]
-    return float(real[np.argmin(curve(real))]) if len(real) else None
+    if not len(real):
+        return None
+    level = curve(real)
+    depth = max(float(curve(t[0])), float(curve(t[-1]))) - level.min()
+    as_low = real[level <= level.min() + AS_LOW * depth]
+    return float(0.5 * (as_low.min() + as_low.max()))
 
 
 def _kwee(t: Array, f: Array, start: float) -> float | None:
@@ -214,7 +248,7 @@ def _mismatch(t: Array, f: Array, axis: float, distance: Array) -> float:
 
 
 def _errors(
-    t: Array, f: Array, curve: np.polynomial.Polynomial, degree: int, lowest: float
+    t: Array, f: Array, curve: np.polynomial.Polynomial, degree: int, centre: float
 ) -> tuple[float, float]:
     """Scatter of both methods when blocks of residuals are drawn anew (seeded), each in days."""
     generator = np.random.default_rng(1956)
@@ -228,7 +262,7 @@ def _errors(
         index = ((starts[:, None] + np.arange(length)) % n).ravel()[:n]
         drawn = model + residual[index] * generator.choice([-1.0, 1.0])
         again = _lowest(np.polynomial.Polynomial.fit(t, drawn, degree), t)
-        mirrored = _kwee(t, drawn, lowest)
+        mirrored = _kwee(t, drawn, centre)
         extrema += [] if again is None else [again]
         axes += [] if mirrored is None else [mirrored]
     least = float(np.median(np.diff(t))) / 100

@@ -59,6 +59,18 @@ def test_a_flat_star_and_a_handful_of_points_have_no_minimum():
     assert (few.verdict, few.n_point) == ("no minimum", 6)
 
 
+def test_a_flat_bottom_is_timed_within_errors_that_know_of_it():
+    pulls = []
+    for seed in range(6):
+        generator = np.random.default_rng(seed)
+        t = np.linspace(-0.12, 0.12, 130)
+        flux = 1 - 0.025 * np.clip((0.065 - np.abs(t)) / 0.015, 0, 1)
+        found = time_of_minimum(MID + t, flux + 0.004 * generator.normal(size=130))
+        pulls.append((found.kwee_d - MID) / found.kwee_err_d)
+        pulls.append((found.polynomial_d - MID) / found.polynomial_err_d)
+    assert np.abs(pulls).max() < 4
+
+
 def test_order_gaps_and_missing_values_do_not_matter():
     t, flux = eclipse(3)
     once = time_of_minimum(t, flux)
