@@ -28,6 +28,7 @@ from . import (
     cmd,
     cmd_report,
     curves,
+    discovery,
     exporting,
     foreign,
     housekeeping,
@@ -68,6 +69,7 @@ for module in (
     foreign,
     exporting,
     timing,
+    discovery,
 ):
     module.register(app)
 
