@@ -8,6 +8,7 @@ import duckdb
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from ..errors import AnalysisError, NotFoundError
@@ -153,6 +154,7 @@ def scatter_figure(stars: pl.DataFrame, chosen: Sequence[int]) -> Figure:
                 fontsize=7,
                 color=GREY,
             )
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xlabel("Instrumental magnitude")
         axes.set_ylabel("Scatter (mag)")
     return figure

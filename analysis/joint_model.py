@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .joint_curves import TransitCurve
-from .limb_darkening import Q1_PRIOR, Q2_PRIOR, transit_flux
+from .limb_darkening import transit_flux
+from .limb_darkening_prior import limb_prior
 from .orbits import Ephemeris, expected_contacts, orbit_of, shape
 
 Array = NDArray[np.float64]
@@ -90,11 +91,12 @@ def joint_model(
         ("impact_parameter", known.impact_parameter, known.impact_parameter_err, 0.0, 1.6, 0.05),
         ("a_over_r", known.a_over_r, known.a_over_r_err, 1.01, 20 * known.a_over_r, 0.2),
     ]
-    for band in dict.fromkeys(curve.depth_band for curve in curves):
+    for name, band in {curve.depth_band: curve.band for curve in curves}.items():
+        limb = limb_prior(band, planet.star_teff_k, planet.star_logg, planet.star_feh)
         rows += [
-            (f"radius_ratio {band}", ratio, math.inf, 0.0, MOST_RATIO, 0.01),
-            (f"q1 {band}", *Q1_PRIOR, 1e-3, 1.0, 0.1),
-            (f"q2 {band}", *Q2_PRIOR, 0.0, 1.0, 0.1),
+            (f"radius_ratio {name}", ratio, math.inf, 0.0, MOST_RATIO, 0.01),
+            (f"q1 {name}", *limb.q1, 1e-3, 1.0, 0.1),
+            (f"q2 {name}", *limb.q2, 0.0, 1.0, 0.1),
         ]
     epochs = np.array([curve.epoch for curve in curves])
     middle = round(float(epochs.mean()))

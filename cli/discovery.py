@@ -193,16 +193,14 @@ def _aperture(warehouse: "Warehouse", field_id: int, wanted: str | None) -> tupl
     NotFoundError
         No such aperture.
     """
+    from ..warehouse.store import shipped
+
     with warehouse.reading() as con:
         known = con.table("aperture").order("aperture_id").project("aperture_id, aperture_name")
         names: dict[int, str] = dict(known.fetchall())
-        steady = con.sql(
-            "select aperture_id from field_aperture where field_id = $id "
-            "group by aperture_id order by avg(place), aperture_id limit 1",
-            params={"id": field_id},
-        ).fetchone()
+        steady = shipped(con, "steadiest_aperture", field_id=field_id)["aperture_id"].to_list()
     for number, name in names.items():
-        if wanted in (name, str(number)) or (wanted is None and steady and number == steady[0]):
+        if wanted in (name, str(number)) or (wanted is None and number in steady):
             return number, name
     if wanted is None and names:
         return next(iter(names.items()))

@@ -148,6 +148,17 @@ def test_half_of_the_times_predicts_the_other_half_within_its_errors(sky):
     assert abs(np.mean(pulls)) < 0.2
 
 
+def test_two_times_lie_on_their_line_whatever_the_rounding(sky):
+    rng = np.random.default_rng(12)
+    for _ in range(20):
+        sky.con.execute("delete from published_transit")
+        mids = T0 + PERIOD * np.array([0, 40]) + rng.normal(0, 1e-3, 2)
+        refined = sky(mids, rng.uniform(1e-4, 1e-3, 2)).refined
+        assert refined["chi2"] < 1e-6
+        assert refined["period_d"] == pytest.approx((mids[1] - mids[0]) / 40, abs=1e-10)
+        assert refined["quadratic_sigma"] is None
+
+
 def test_one_time_or_one_transit_leaves_the_period_as_it_was(sky):
     found = sky([T0 + PERIOD * 10 + 0.001, T0 + PERIOD * 10 + 0.002], [1e-3, 1e-3])
     assert found.refined["period_d"] == PERIOD

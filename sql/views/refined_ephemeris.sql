@@ -105,7 +105,7 @@ scaled as (
     select
         *,
         case when n_degree > 0 then greatest(1, sqrt(chi2 / n_degree)) else 1 end as error_scale,
-        greatest(1, sqrt(greatest(chi2_quadratic, 0) / nullif(n_time - 3, 0))) as bend_scale
+        greatest(1, sqrt(greatest(chi2_quadratic, 0) / greatest(n_time - 3, 1))) as bend_scale
     from judged
 )
 
