@@ -279,7 +279,7 @@ def _parameters(fit: IsochroneFit) -> Mapping[str, Any]:
         "percentiles_2.5_16_50_84_97.5": None
         if percentiles is None
         else {name: percentiles[:, i].tolist() for i, name in enumerate(fit.problem.free)},
-        "correlation": fit.correlation.tolist(),
+        "correlation": np.nan_to_num(fit.correlation).tolist(),
         "priors": [prior.described() for prior in fit.problem.priors],
         "max_phase": fit.problem.max_phase,
         "acceptance": fit.acceptance,
