@@ -176,7 +176,7 @@ def _grid(grid: Grid, step: int) -> dict[str, Any]:
 def _points(points: pl.DataFrame | None) -> dict[str, Any] | None:
     if points is None or points.is_empty() or points.height > MOST_POINTS:
         return None
-    zero = float(np.floor(points["mid_jd_utc"].min()))  # pyright: ignore[reportArgumentType]
+    zero = float(np.floor(points["mid_jd_utc"].to_numpy().min()))
     return {
         "zero": zero,
         "source_id": points["source_id"].to_list(),
