@@ -493,6 +493,9 @@ def documents(played) -> dict[tuple[str, str], list[dict[str, Any]]]:
     )
     refused = document_of("import", "ephemerides", "bad.csv")
     fit = document_of("report", "transit", PLANET, "--output", "page.html")
+    document_of("comparison", "pin", PLANET, "3")
+    pinned = document_of("comparison", "list")
+    document_of("comparison", "free", PLANET, "3")
     return {
         ("--json", "JSON of an error, object"): [document_of("stars", "nowhere")],
         ("init", "JSON, object"): [new],
@@ -513,6 +516,12 @@ def documents(played) -> dict[tuple[str, str], list[dict[str, Any]]]:
         ("fields", "JSON, list; each"): document_of("fields"),
         ("stars", "JSON, list; each"): document_of("stars", "1"),
         ("light-curve", "JSON, list; each"): document_of("light-curve", PLANET),
+        ("light-curves", "JSON, list; each"): document_of("light-curves", "1"),
+        ("minimum", "JSON, list; each"): document_of("minimum", PLANET),
+        ("comparison list", "JSON, list; each"): pinned,
+        ("calibrate", "JSON, list; each"): document_of(
+            "calibrate", str(next(Path("frames/LIGHT").iterdir()))
+        ),
         ("colour", "JSON, object"): [document_of("colour", "1", "--bands", "r", "r", "r")],
         ("chart", "JSON, object"): [document_of("chart", "1")],
         ("plates", "JSON, list; each"): document_of("plates"),
@@ -548,6 +557,7 @@ def test_every_document_has_the_keys_and_types_that_are_documented(documents):
     assert set(documented) - {
         ("demo", "JSON, object"),
         ("demo", "JSON, each of `recovery`"),
+        ("cmd", "JSON, list, one object a star, brightest first"),  # takes two bands
     } == set(documents)
     for where, examples in documents.items():
         types = {bare(row[0]): row[1] for row in documented[where]}
