@@ -68,6 +68,13 @@ SOUND: dict[str, list[dict[str, Any]]] = {
     "profile_fit": [MEASURED, MEASURED | {"source_id": 6}],
     "product": [{"frame_id": 1, "step": step, "state": "done"} for step in ("photometry", "x")],
     "identity": [{"target_key": "x", "source_id": 5, "field_id": 9}],
+    "comparison_choice": [
+        {"target_source_id": 5, "source_id": source_id, "choice": choice}
+        for source_id, choice in ((6, "pin"), (7, "ban"))
+    ],
+    "ensemble_frame": [{"frame_id": 1, "aperture_id": i} for i in (1, 2)],
+    "ensemble_source": [{"source_id": 5, "band": band} for band in ("g", None)],
+    "minimum_fit": [{"source_id": 5, "band": band} for band in ("g", None)],
     "comparison_star": [
         COMPARISON | {"is_used": True, "weight": 1.0},
         COMPARISON | {"source_id": 7},
@@ -117,6 +124,12 @@ FAULTS: dict[str, list[str]] = {
         "update calibration set bias_master_id = 77",
         "update calibration set dark_master_id = 4",
         "update calibration set flat_master_id = 77",
+    ],
+    "comparison_choice_is_known": [
+        "update comparison_choice set source_id = 77 where choice = 'pin'",
+        "update comparison_choice set source_id = 5 where choice = 'pin'",
+        "update comparison_choice set choice = 'perhaps'",
+        "update source set field_id = 10 where source_id = 6",
     ],
     "comparison_star_is_sound": [
         "update comparison_star set source_id = 77 where is_used",

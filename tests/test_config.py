@@ -68,7 +68,10 @@ def test_values_are_taken(read):
             "[masters]\napertures_arcsec = [4]\n",
             "unknown key 'masters.apertures_arcsec'; did you mean 'photometry.apertures_arcsec'?",
         ),
-        ("[ensemble]\nqqqq = 4\n", "known here: max_brighter_mag, max_fainter_mag, max_star"),
+        (
+            "[ensemble]\nqqqq = 4\n",
+            "known here: max_brighter_mag, max_fainter_mag, max_redder_mag, max_star",
+        ),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(read, text, message):

@@ -21,7 +21,7 @@ from starmuster.errors import (
 )
 from starmuster.warehouse import migrate, packages
 from starmuster.warehouse.runs import Run
-from starmuster.warehouse.store import DATABASE_NAME, Warehouse, find_folder
+from starmuster.warehouse.store import DATABASE_NAME, Warehouse, find_folder, frame, lay
 
 HOLD = """
 import sys, time, duckdb
@@ -299,3 +299,11 @@ def test_an_unknown_query_or_parameter_is_told_with_the_known_ones(warehouse):
         warehouse.query("nigths")
     with pytest.raises(QueryError, match="no parameter nigth; it takes: night"):
         warehouse.query("frames", nigth="2024-03-08")
+
+
+def test_rows_that_are_laid_are_a_table_and_no_frame_that_a_query_would_scan(database):
+    for rows in (pl.DataFrame({"k": [1, 2]}), pl.DataFrame({"k": [3], "v": [0.5]})):
+        lay(database, "laid", rows)
+        assert frame(database, "from laid where k > $least", least=0).equals(rows)
+    kinds = database.sql("from duckdb_tables()").filter("table_name = 'laid'")
+    assert kinds.project("temporary").fetchall() == [(True,)]

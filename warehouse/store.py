@@ -245,6 +245,19 @@ def frame(con: duckdb.DuckDBPyConnection, query: str, **parameters: Any) -> pl.D
     raise QueryError("the statement returns no rows: write a query, beginning with `select`.")
 
 
+def lay(con: duckdb.DuckDBPyConnection, name: str, rows: pl.DataFrame) -> None:
+    """Put rows into a temporary table, for queries that take parameters.
+
+    A frame that is only registered can lock such a query up for good: DuckDB 1.5 runs it while it
+    holds Python's lock, for which its own threads wait when they scan the frame.
+    """
+    con.register("rows_to_lay", rows)
+    try:
+        con.execute(f"create or replace temp table {name} as from rows_to_lay")
+    finally:
+        con.unregister("rows_to_lay")
+
+
 def shipped(con: duckdb.DuckDBPyConnection, name: str, **parameters: Any) -> pl.DataFrame:
     """Run a query of `sql/queries` on an open connection; parameters not given are null.
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from ...sql import scripts
 from ...warehouse.runs import Run
-from ...warehouse.store import frame, shipped
+from ...warehouse.store import frame, lay, shipped
 from ..crossmatch import NARROWEST_DEG, covering_order, judge_pairs, near_cells
 
 LEAST_RADIUS_ARCSEC = 2.0  # what separates two stars on the ground
@@ -112,17 +112,14 @@ def find_pairs(
     """
     orders = range(covering_order(radius_arcsec), COARSEST_ORDER - 1, -ORDER_STEP)
     cells = pl.concat(near_cells(source_id, ra_deg, dec_deg, order=order) for order in orders)
-    con.register("near_cell", cells)
-    try:
-        return frame(
-            con,
-            scripts("steps")["reference_pairs"].text,
-            field_id=field_id,
-            radius_arcsec=radius_arcsec,
-            narrowest_arcsec=3600 * NARROWEST_DEG,
-        )
-    finally:
-        con.unregister("near_cell")
+    lay(con, "near_cell", cells)
+    return frame(
+        con,
+        scripts("steps")["reference_pairs"].text,
+        field_id=field_id,
+        radius_arcsec=radius_arcsec,
+        narrowest_arcsec=3600 * NARROWEST_DEG,
+    )
 
 
 def _reach(extent: dict[str, float | None]) -> _Reach:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...sql import scripts
 from ...warehouse.packages import conform
-from ...warehouse.store import frame
+from ...warehouse.store import frame, lay
 from ..clusters import Found
 
 Array = NDArray[np.float64]
@@ -98,9 +98,9 @@ def read_pool(
         source_id, ra_deg, dec_deg of known stars whose places are not stored yet.
     """
     gone = pl.DataFrame({"search_id": renewed}, schema={"search_id": pl.Int32})
-    con.register("new_detection", conform("detection", new))
-    con.register("new_search", conform("search", searches))
-    con.register("renewed", gone)
+    lay(con, "new_detection", conform("detection", new))
+    lay(con, "new_search", conform("search", searches))
+    lay(con, "renewed", gone)
     old = con.table("detection").filter(f"field_id = {int(field_id)}").pl()
     own = pl.concat([old.join(gone, on="search_id", how="anti"), conform("detection", new)])
     region = region_of(field_id, own)
