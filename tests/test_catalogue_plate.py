@@ -110,7 +110,7 @@ def test_without_a_scale_the_field_is_found_too():
 def test_another_piece_of_sky_is_refused_with_the_numbers():
     rng = np.random.default_rng(7)
     stars = seen_stars(rng, true_wcs(), sky(rng, 2500))
-    with pytest.raises(RegistrationError, match="compared in vain at 1 places"):
+    with pytest.raises(RegistrationError, match="compared in vain at 7 places"):
         solve_with_catalogue(
             stars, sky(rng, 700, 0.5), N_X, N_Y, hints=Hints(SCALE, 0.1, *POINTING)
         )

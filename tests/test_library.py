@@ -23,6 +23,7 @@ from starmuster.transforms.steps.library import restore_master, retire_master
 from starmuster.transforms.steps.light_pixels import reduce_light
 from starmuster.transforms.steps.lights import light_tasks
 from starmuster.transforms.steps.masters import make_masters
+from starmuster.transforms.steps.ramps import measure_ramps
 from starmuster.transforms.steps.settings import mirror_settings
 from starmuster.transforms.steps.worker import inspect_light, refuse_incomplete
 from starmuster.warehouse.check import run_checks
@@ -431,6 +432,7 @@ def reduced(warehouse: Warehouse, paths: list[Path]) -> pl.DataFrame:
         catalogue(run, paths)
         measure_levels(run)
         measure_gains(run, say=lambda _: None)
+        measure_ramps(run, say=lambda _: None)
     return warehouse.query("cameras")
 
 

@@ -336,7 +336,9 @@ def test_the_report_recovers_the_injected_transit(night):
     assert document["n_points"] + document["n_outliers"] == PLAN.n_light - 1
     assert all(item.is_good for item in recoveries(night.truth, document))
     assert document["residual_scatter"] <= document["residual_scatter_all"] < 0.004
-    page, points = map(Path, document["files"])
+    written = {path.suffix: path for path in map(Path, document["files"])}
+    assert sorted(written) == [".csv", ".html", ".json", ".pdf"]
+    page, points = written[".html"], written[".csv"]
     assert "Demo-1 b" in page.read_text(encoding="utf-8")
     lines = points.read_text(encoding="utf-8").splitlines()
     assert sum(not line.startswith("#") for line in lines) == PLAN.n_light  # and a head

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LAYERS = ("analysis", "cli", "ingest", "sql", "transforms", "warehouse")
-RESOURCES = ("py.typed", "**/*.sql", "**/*.toml", "**/*.jinja")
+RESOURCES = ("py.typed", *(f"**/*.{kind}" for kind in ["sql", "toml", "jinja", "csv", "js", "typ"]))
 NOT_SHIPPED = shutil.ignore_patterns(
     ".git", ".venv", ".ide", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "demo-*"
 )

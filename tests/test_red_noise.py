@@ -35,8 +35,9 @@ def test_the_factor_is_that_of_the_averages_of_correlated_noise():
         slow = np.repeat(generator.normal(size=N_POINT // 30 + 1), 30)[:N_POINT]
         noise = generator.normal(size=N_POINT) + slow
         factors.append(time_averaging_factor(TIME_D, residual(noise), trend()))
-    # Means of 15 points: (1/15 + 1 less what straddles a step) against 2/15.
-    expected = np.sqrt((1 / 15 + 1 - 15 / 90) / (2 / 15))
+    # Means of m points, m = 5 to 15: (1/m + 1 less what straddles a step) against 2/m.
+    m = np.arange(5, 16)
+    expected = np.mean(np.sqrt((1 / m + 1 - m / 90) / (2 / m)))
     assert abs(np.mean(factors) - expected) < 0.1 * expected
 
 
