@@ -37,7 +37,7 @@ PLAN = NightPlan(
     n_comparison=10,
     target_flux_e_per_s=6000.0,
 )
-N_KILL = 3
+N_KILL = 2
 HANGS_S = 400  # many times what a command needs on a busy machine
 START = "import sys; from starmuster.cli import main; sys.exit(main())"
 MEASURED = ("measurement", "aperture_flux", "registration", "frame_quality")

@@ -337,7 +337,7 @@ def test_the_report_recovers_the_injected_transit(night):
     assert all(item.is_good for item in recoveries(night.truth, document))
     assert document["residual_scatter"] <= document["residual_scatter_all"] < 0.004
     written = {path.suffix: path for path in map(Path, document["files"])}
-    assert sorted(written) == [".csv", ".html", ".json", ".pdf"]
+    assert sorted(written) == [".csv", ".html", ".pdf"]
     page, points = written[".html"], written[".csv"]
     assert "Demo-1 b" in page.read_text(encoding="utf-8")
     lines = points.read_text(encoding="utf-8").splitlines()
