@@ -98,6 +98,7 @@ def test_nothing_of_a_rejected_frame_is_clean_and_nothing_is_dropped(night):
         rejected = frame_id in ODD or frame_id == CLOUDY
         assert is_clean is not rejected
         assert bool(flags & Flag.REJECTED_FRAME) is rejected
+        assert bool(flags & Flag.LOW_TRANSPARENCY) is (frame_id == CLOUDY)
 
 
 def test_a_cloud_is_still_measured_on_the_frame_it_rejects(night):
@@ -110,7 +111,8 @@ def test_rejected_frames_are_listed_with_their_files(night):
     assert rows["path"].to_list() == ["/6.fits", "/7.fits", "/8.fits", "/9.fits", "/10.fits"]
 
 
-def test_the_bit_in_sql_is_that_of_the_registry(night):
-    assert "rejected_frame_bit" in scripts("macros")
-    value = frame(night, "select rejected_frame_bit() as bit")["bit"][0]
-    assert value == Flag.REJECTED_FRAME.value
+@pytest.mark.parametrize("flag", [Flag.REJECTED_FRAME, Flag.LOW_TRANSPARENCY])
+def test_the_bit_in_sql_is_that_of_the_registry(night, flag):
+    macro = f"{str(flag.name).lower()}_bit"
+    assert macro in scripts("macros")
+    assert frame(night, f"select {macro}() as bit")["bit"][0] == flag.value

@@ -8,6 +8,7 @@
 -- column transparency: light that came through, over that of the night's clearest quarter; null: not solved
 -- column offset_pix: unit=pix; from where the field lies in the median frame of the night
 -- column reasons: every limit that the frame breaks, in words; empty: none
+-- column is_cloudy: lost more light than the limit allows
 -- column is_rejected: breaks any limit; its measurements then are not clean
 create or replace view frame_verdict as
 with "limit" as (
@@ -91,6 +92,8 @@ judged as (
 )
 
 select
-    *,
-    len(reasons) > 0 as is_rejected
-from judged;
+    judged.*,
+    coalesce(judged.transparency < "limit".min_transparency, false) as is_cloudy,
+    len(judged.reasons) > 0 as is_rejected
+from judged
+cross join "limit";

@@ -60,7 +60,8 @@ with placed as (
         measurement.fwhm_pix,
         frame_quality.fwhm_pix as frame_fwhm_pix,
         measurement.flags | frame_quality.flags
-        | case when frame_verdict.is_rejected then rejected_frame_bit() else 0 end as flags,
+        | case when frame_verdict.is_rejected then rejected_frame_bit() else 0 end
+        | case when frame_verdict.is_cloudy then low_transparency_bit() else 0 end as flags,
         frame_noise.gain_e_per_adu,
         frame_noise.gain_source,
         camera.aperture_m,
