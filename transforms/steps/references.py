@@ -58,6 +58,7 @@ def _make_reference(
         )
         found: list[tuple[LightTask, Inspection]] = []
         tasks = light_tasks(run.warehouse, chosen)
+        places = {task.frame_id: place for place, task in enumerate(tasks)}
         for outcome in run_tasks(inspect_light, tasks, jobs=min(jobs, len(tasks))):
             if outcome.result is not None and outcome.result.stars.height >= _least(run):
                 found.append((outcome.task, outcome.result))
@@ -74,6 +75,8 @@ def _make_reference(
                 )
             run.fail("reference", str(outcome.task.path), error, frame_id=outcome.task.frame_id)
         if found:
+            # of equals the earliest is taken, whichever worker was done first
+            found.sort(key=lambda pair: places[pair[0].frame_id])
             _store_reference(run, field_id, *_best(found), failed=failed, say=say)
             return 0
     run.store("reference", {"product": failed_products(failed, "reference")})
