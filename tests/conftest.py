@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from starmuster.cli.session import SESSION, Session
 from starmuster.warehouse import migrate, packages
 from starmuster.warehouse.store import DATABASE_NAME, Warehouse
 
@@ -24,6 +26,13 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real frames at {folder}: set STARMUSTER_DATA to their folder")
     return folder.resolve()
+
+
+@pytest.fixture(autouse=True)
+def fresh_session() -> None:
+    """Forget the options of an earlier command: a process of a user runs one command only."""
+    for option in dataclasses.fields(Session):
+        setattr(SESSION, option.name, option.default)
 
 
 @pytest.fixture(scope="session")
