@@ -18,13 +18,13 @@ demo: $(VENV)/.core ## make a synthetic night and show its transit report
 	$(BIN)/starmuster demo
 
 test: $(VENV)/.test ## run all tests that need no real frames
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not real"
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not real"
 
 check: $(VENV)/.dev ## lint, format check, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not real"
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not real"
 
 NOT_ALONE := $(addprefix bench/,measure.py made_night.py camera_scale.py)
 

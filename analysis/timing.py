@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 import polars as pl
-from scipy import stats
+from scipy.special import chdtrc, fdtrc
 
 from ..errors import NotFoundError
 from .observed_transits import find_planet
@@ -91,8 +91,8 @@ def quadratic_chance(refined: dict[str, Any] | None) -> float | None:
     n_degree = refined["n_time"] - 3
     gain = refined["quadratic_sigma"] ** 2
     if refined["chi2_quadratic"] > n_degree:
-        return float(stats.f.sf(gain, 1, n_degree))
-    return float(stats.chi2.sf(gain, 1))
+        return float(fdtrc(1, n_degree, gain))
+    return float(chdtrc(1, gain))
 
 
 def residual_times(found: Timing) -> pl.DataFrame:

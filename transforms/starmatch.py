@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from ..errors import RegistrationError
 from .asterisms import asterism_hypotheses, distinct, nearest_points
@@ -20,6 +20,7 @@ N_FIT = 1000  # stars the final fit may use
 FIRST_TOLERANCE_PIX = 4.0
 LAST_TOLERANCE_PIX = 1.5
 MAX_LOG_CHANCE = log(1e-6)
+SMALLEST = 1e-300  # a chance below is not told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,9 @@ def _log_chance(registration: Registration, field: _Stars, frame: _Stars, n_pair
     expected = len(frame.xy[:N_VERIFY]) * np.pi * tolerance_pix**2 / area
     share = min(0.99, max(n_hit / max(n_try, 1), expected))
     n_free = max(len(there), n_pair) - 2
-    return float(binom.logsf(n_pair - 3, n_free, share)) if n_free > 0 else 0.0
+    if n_free <= 0:
+        return 0.0
+    return log(max(float(bdtrc(n_pair - 3, n_free, share)), SMALLEST))  # of the binomial tail
 
 
 def _final(match: Match, field: _Stars, frame: _Stars, max_degree: int) -> Match:

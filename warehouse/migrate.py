@@ -134,6 +134,12 @@ def row_counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _apply(con: duckdb.DuckDBPyConnection, *, found: int) -> None:
+    _transaction(con, lambda con: _extend(con, found=found))
+    _transaction(con, _refresh_objects)
+    con.execute("checkpoint")
+
+
+def _extend(con: duckdb.DuckDBPyConnection, *, found: int) -> None:
     for script in sql.scripts("schema").values():
         if int(script.name.split("_")[0]) > found:
             con.execute(script.text)
@@ -141,8 +147,6 @@ def _apply(con: duckdb.DuckDBPyConnection, *, found: int) -> None:
                 con.execute(comment)
     con.execute("delete from version where subject = 'schema'")
     con.execute("insert into version values ('schema', $1)", [str(sql.schema_version())])
-    _transaction(con, _refresh_objects)
-    con.execute("checkpoint")
 
 
 def _refresh_objects(con: duckdb.DuckDBPyConnection) -> None:
