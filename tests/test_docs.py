@@ -35,8 +35,8 @@ IS_WRITING = os.environ.get("STARMUSTER_WRITE_DOCS") == "1"
 SMALL = {
     "n_x_pix": 300,
     "n_y_pix": 240,
-    "n_light": 36,
-    "cadence_s": 360.0,
+    "n_light": 24,
+    "cadence_s": 540.0,
     "drift_pix_per_frame": (0.1, -0.1),
     "n_bias": 3,
     "n_dark": 3,

@@ -15,13 +15,9 @@ from ..errors import FrameError
 MAX_ATTEMPTS = 3
 DEADLINE_S = 600.0
 POLL_S = 1.0  # a pool that broke does not end the tasks it had not given out
-LOCK_S = (
-    5.0  # a worker killed with the lock of the pool's pipe in hand keeps it; a message takes ms
-)
+LOCK_S = 5.0  # a worker killed with the lock of the pool's pipe keeps it; a message takes ms
 
-CONSTS.channel_lock_timeout = (
-    LOCK_S  # of this process and, as workers import this module, of theirs
-)
+CONSTS.channel_lock_timeout = LOCK_S  # of workers, too: they import this module
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
