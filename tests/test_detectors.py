@@ -78,8 +78,8 @@ def warehouse(tmp_path_factory):
         catalogue(run, [folder])
         mirror_settings(run)
         measure_levels(run)
-        measure_gains(run, say=lambda _: None)
         measure_ramps(run, say=lambda _: None)
+        measure_gains(run, say=lambda _: None)
         make_masters(run, say=lambda _: None)
     with warehouse:
         yield warehouse
@@ -99,8 +99,9 @@ def light_task(warehouse):
 
 def test_a_bias_that_drifts_does_no_harm_where_there_is_an_overscan(warehouse):
     (fit,) = warehouse.sql("from gain_fit").to_dicts()
-    # a bend of 2 % takes up to 6 % off the photon noise: (1 + 2 b x)^2 / (1 + b x)
-    assert fit["gain_e_per_adu"] == pytest.approx(GAIN, rel=0.06)
+    # a bend of 2 % takes up to 6 % off the photon noise, (1 + 2 b x)^2 / (1 + b x), if it is left
+    # in; the table takes it out but for the slope between its points
+    assert abs(fit["gain_e_per_adu"] - GAIN) < 4 * fit["gain_err_e_per_adu"] + 0.003 * GAIN
     read_noise_adu = fit["read_noise_e"] / fit["gain_e_per_adu"]
     assert read_noise_adu == pytest.approx(READ_NOISE_ADU, rel=0.02)  # 60,000 differences: 0.3 %
 

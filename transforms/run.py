@@ -55,8 +55,8 @@ def work(
 
     place_observers(run)
     measure_levels(run)
-    measure_gains(run, say=say)
     measure_ramps(run, say=say)
+    measure_gains(run, say=say)
     done["masters"] = make_masters(run, say=say)
     find_fields(run)
     looks: dict[int, Any] = {}

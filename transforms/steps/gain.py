@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
@@ -22,10 +23,12 @@ from ..gain import (
     photon_transfer,
     similar_pairs,
 )
+from ..linearity import Linearity, linearised, make_linearity
 from ..overscan import Sections, level_light, overscan_zero
 from ..pixels import read_pixels
 from ..ramp import transfer_points
 from ..saturation import estimate_saturation_adu
+from .detectors import detectors
 from .masters import frame_sections
 from .paths import frame_paths
 
@@ -50,7 +53,12 @@ def measure_gains(run: Run, *, say: Callable[[str], None]) -> None:
     """Measure gain and read noise of each night that has flats."""
     for group in pending_gains(run.warehouse):
         with run.warehouse.reading() as con:
-            frames = Frames(con, group, overscan=run.warehouse.config.calibration.overscan)
+            frames = Frames(
+                con,
+                group,
+                overscan=run.warehouse.config.calibration.overscan,
+                linearity=make_linearity(group["linearity"]),
+            )
         try:
             fit, points = _photon_transfer(frames, group)
         except StarmusterError as error:
@@ -68,10 +76,13 @@ class Frames:
     """Flats and biases of one group, read when they are wanted; the last few are kept.
 
     The overscan of each, where there is one, is taken off and its level in the first bias put
-    back, so that a bias that drifts between frames does no harm and levels stay raw ones.
+    back, so that a bias that drifts between frames does no harm and levels stay raw ones. Where
+    the bend of the camera is known it is taken out, for it squeezes the noise of bright flats.
     """
 
-    def __init__(self, con, group: dict[str, Any], *, overscan: bool) -> None:
+    def __init__(
+        self, con, group: dict[str, Any], *, overscan: bool, linearity: Linearity | None = None
+    ) -> None:
         wanted = [*group["frame_ids"], *group["bias_ids"]]
         paths = frame_paths(con, wanted)
         con.register("wanted", pl.DataFrame({"frame_id": wanted}, schema={"frame_id": pl.Int32}))
@@ -81,18 +92,27 @@ class Frames:
         known = {row[0]: row[1:] for row in rows.fetchall()}
         camera = con.table("camera").filter(f"camera_id = {int(group['camera_id'])}").pl()
         self.saturation_adu: float | None = camera["saturation_adu"][0]
+        self._linearity = linearity
+        self._pedestal_adu = 0.0
         self._zero_adu: float | None = None
+
+        def levelled(frame_id: int) -> NDArray[Any]:
+            hdu_index, n_y_pix, n_x_pix, header = known[frame_id]
+            raw = read_pixels(paths[frame_id], hdu_index)
+            sections = frame_sections(header, (n_y_pix, n_x_pix), is_wanted=overscan)
+            return self._levelled(raw, sections)
 
         @lru_cache(maxsize=3)
         def tiles(frame_id: int) -> Tiles:
-            hdu_index, n_y_pix, n_x_pix, header = known[frame_id]
-            raw = read_pixels(paths[frame_id], hdu_index)
-            return cut_tiles(
-                self._levelled(raw, frame_sections(header, (n_y_pix, n_x_pix), is_wanted=overscan))
-            )
+            cut = cut_tiles(levelled(frame_id))
+            return cut if linearity is None else replace(cut, values=self._straight(cut.values))
 
         self.tiles = tiles
         self.bias = cache(lambda: measure_bias(self.pairs(pairwise(group["bias_ids"]))))
+        if linearity is not None and group["bias_ids"]:
+            self._pedestal_adu = float(np.median(levelled(group["bias_ids"][0])))
+            if self.saturation_adu is not None:
+                self.saturation_adu = float(self._straight(np.array([self.saturation_adu]))[0])
 
     def _levelled(self, raw: NDArray[Any], sections: Sections) -> NDArray[Any]:
         """Return the light of a frame; what is saturated keeps the one level it is known by."""
@@ -107,6 +127,11 @@ class Frames:
             levelled[light >= top_adu] = top_adu
         return levelled
 
+    def _straight(self, level_adu: NDArray[Any]) -> NDArray[Any]:
+        """Return raw levels as a linear camera would have counted them."""
+        light = np.subtract(level_adu, self._pedestal_adu, dtype=np.float32)
+        return linearised(light, self._linearity) + np.float32(self._pedestal_adu)
+
     def pairs(self, frame_ids: Iterable[tuple[int, int]]) -> Iterator[tuple[Tiles, Tiles]]:
         """Yield the tiles of pairs of frames."""
         for first, second in frame_ids:
@@ -116,8 +141,8 @@ class Frames:
 def pending_gains(warehouse: Warehouse) -> list[dict[str, Any]]:
     """Return the flats of each night, band and setting whose gain has not been measured.
 
-    Each group has its frame_ids and levels_adu, bias_ids (of the nearest night that has two) and
-    a recipe.
+    Each group has its frame_ids and levels_adu, bias_ids (of the nearest night that has two), the
+    linearity in force and a recipe.
     """
     frames = gain_frames(warehouse)
     biases = biases_of(frames)
@@ -126,12 +151,16 @@ def pending_gains(warehouse: Warehouse) -> list[dict[str, Any]]:
         .group_by("night", *DETECTOR, "band", maintain_order=True)
         .agg("frame_id", "exposure_s", "level_adu", "gain_recipe")
     )
-    return [
-        group
-        for row in groups.iter_rows(named=True)
-        for group in [described(row, biases, warehouse.config.masters.max_days)]
-        if any(made != group["recipe"] for made in row["gain_recipe"])
-    ]
+    with warehouse.reading() as con:
+        first = [frame_ids[0] for frame_ids in groups["frame_id"]]
+        known = detectors(con, first, warehouse.config)
+    found = []
+    for row in groups.iter_rows(named=True):
+        linearity = known[row["frame_id"][0]].linearity
+        group = described(row | {"linearity": linearity}, biases, warehouse.config.masters.max_days)
+        if any(made != group["recipe"] for made in row["gain_recipe"]):
+            found.append(group)
+    return found
 
 
 def measure_star_scatter(run: Run, *, say: Callable[[str], None]) -> None:
@@ -183,6 +212,8 @@ def described(row: dict[str, Any], biases: dict, max_days: float) -> dict[str, A
         "bias_ids": [] if near is None else nights[near][:MAX_BIAS],
     }
     members = f"{GAIN_VERSION}/{group['frame_ids']}/{group['bias_ids']}"
+    if row.get("linearity"):
+        members += f"/{row['linearity']}"
     return group | {"recipe": hashlib.sha256(members.encode()).hexdigest()[:16]}
 
 
