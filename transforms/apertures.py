@@ -13,6 +13,8 @@ CLIP_SIGMA = 3.0
 CLIPPED_SIGMA = 0.9848
 MAX_CLIPS = 10
 MIN_SKY_PIXELS = 3
+HALF_DIAGONAL = 0.70711  # of a pixel, rounded up
+MAX_TABLE = 100_000
 SKY_BATCH = 512  # stars sorted at once: memory stays small for any number
 
 
@@ -36,22 +38,41 @@ def _corner_area(x, y, r):
 
 @njit(cache=True, nogil=True)
 def pixel_overlap(dx, dy, r):
-    """Area of a unit pixel centred at (dx, dy) inside the circle of radius r, exact.
-
-    The area of the circle between the origin and each corner of the pixel, summed with signs.
-    """
-    nearest = sqrt(max(abs(dx) - 0.5, 0.0) ** 2 + max(abs(dy) - 0.5, 0.0) ** 2)
-    if nearest >= r:
+    """Area of a unit pixel centred at (dx, dy) inside the circle of radius r, exact."""
+    ax, ay = abs(dx), abs(dy)
+    if max(ax - 0.5, 0.0) ** 2 + max(ay - 0.5, 0.0) ** 2 >= r * r:
         return 0.0
-    if (abs(dx) + 0.5) ** 2 + (abs(dy) + 0.5) ** 2 <= r * r:
+    if (ax + 0.5) ** 2 + (ay + 0.5) ** 2 <= r * r:
         return 1.0
-    left, right, low, high = dx - 0.5, dx + 0.5, dy - 0.5, dy + 0.5
-    return (
-        _corner_area(right, high, r)
-        - _corner_area(left, high, r)
-        - _corner_area(right, low, r)
-        + _corner_area(left, low, r)
-    )
+    if ax < 0.5 or ay < 0.5:
+        # the area of the circle between the origin and each corner of the pixel, with signs
+        return (
+            _corner_area(ax + 0.5, ay + 0.5, r)
+            - _corner_area(ax - 0.5, ay + 0.5, r)
+            - _corner_area(ax + 0.5, ay - 0.5, r)
+            + _corner_area(ax - 0.5, ay - 0.5, r)
+        )
+    return _cut_area(ax - 0.5, ay - 0.5, r * r)
+
+
+@njit(cache=True, nogil=True)
+def _cut_area(left, low, r2):
+    """Area inside a circle of a unit pixel in the first quadrant that its edge cuts.
+
+    From a to b the edge is the pixel's upper end; left of a the pixel is whole.
+    """
+    right, high = left + 1.0, low + 1.0
+    a2, b2 = r2 - high * high, r2 - low * low
+    if a2 > left * left:
+        xa, ya = sqrt(a2), high
+    else:
+        xa, ya = left, sqrt(r2 - left * left)
+    if b2 < right * right:
+        xb, yb = sqrt(b2), low
+    else:
+        xb, yb = right, sqrt(r2 - right * right)
+    sector = r2 * asin((xb * ya - xa * yb) / r2)
+    return xa - left + 0.5 * (sector + xb * yb - xa * ya) - low * (xb - xa)
 
 
 @njit(cache=True, nogil=True)
@@ -86,6 +107,30 @@ def circle_sums(image, bits, bad_bits, x, y, radius):  # noqa: PLR0917
 
 
 @njit(cache=True, nogil=True)
+def _ring_tables(radius):
+    """Tell by the square of a distance which circles hold a pixel there, radii in rising order.
+
+    Returns
+    -------
+    Steps of the tables per square pixel; the first circle that may touch such a pixel; the first
+    that holds it whole for sure.
+    """
+    n_radius = radius.size
+    most2 = 2 * (radius[n_radius - 1] + 2.0) ** 2
+    steps = min(1.0, MAX_TABLE / most2)
+    touched = np.empty(int(most2 * steps) + 2, dtype=np.int32)
+    whole = np.empty_like(touched)
+    for k in range(touched.size):
+        nearest = sqrt(k / steps) - HALF_DIAGONAL
+        farthest = sqrt((k + 1) / steps) + HALF_DIAGONAL
+        touched[k], whole[k] = 0, 0
+        for m in range(n_radius):
+            touched[k] += radius[m] <= nearest
+            whole[k] += radius[m] < farthest
+    return steps, touched, whole
+
+
+@njit(cache=True, nogil=True)
 def _ring_sums(image, bits, bad_bits, x, y, radius):  # noqa: PLR0912, PLR0917
     """Sum as `circle_sums` does, for radii in rising order.
 
@@ -97,41 +142,45 @@ def _ring_sums(image, bits, bad_bits, x, y, radius):  # noqa: PLR0912, PLR0917
     sums = np.zeros((3, n, n_radius))  # light, area, area lost
     whole = np.zeros((3, n_radius))
     met = np.zeros((n, n_radius), dtype=np.int32)
-    reach = radius[n_radius - 1] + 0.5
+    steps, touched, surely_whole = _ring_tables(radius)
+    largest = radius[n_radius - 1]
     has_bits = bits.size > 0
     for k in range(n):
         whole[:] = 0.0
-        for j in range(max(0, int(np.ceil(y[k] - reach))), min(n_y, int(y[k] + reach) + 1)):
+        first_row = max(0, int(np.ceil(y[k] - largest - 0.5)))
+        for j in range(first_row, min(n_y, int(y[k] + largest + 0.5) + 1)):
             dy = j - y[k]
+            reach = sqrt(max(largest**2 - max(abs(dy) - 0.5, 0.0) ** 2, 0.0)) + 0.5
             for i in range(max(0, int(np.ceil(x[k] - reach))), min(n_x, int(x[k] + reach) + 1)):
                 dx = i - x[k]
                 value = image[j, i]
                 bit = np.int32(bits[j, i]) if has_bits else np.int32(0)
                 if not (np.isfinite(value) or bit & bad_bits):
                     bit |= BAD_BIT
-                is_bad = bit & bad_bits
-                near2 = max(abs(dx) - 0.5, 0.0) ** 2 + max(abs(dy) - 0.5, 0.0) ** 2
-                far2 = (abs(dx) + 0.5) ** 2 + (abs(dy) + 0.5) ** 2
-                for m in range(n_radius):
-                    r2 = radius[m] * radius[m]
-                    if near2 >= r2:
-                        continue
-                    met[k, m] |= bit
-                    if far2 <= r2:
-                        if is_bad:
-                            whole[2, m] += 1.0
-                        else:
-                            whole[0, m] += value
-                            whole[1, m] += 1.0
-                        for larger in range(m + 1, n_radius):
-                            met[k, larger] |= bit
-                        break
+                is_bad = (bit & bad_bits) != 0
+                place = int((dx * dx + dy * dy) * steps)
+                m = touched[place]
+                while m < surely_whole[place]:
                     share = pixel_overlap(dx, dy, radius[m])
+                    if share == 1.0:
+                        break
                     if is_bad:
                         sums[2, k, m] += share
                     else:
                         sums[0, k, m] += share * value
                         sums[1, k, m] += share
+                    if bit and share > 0.0:
+                        met[k, m] |= bit
+                    m += 1
+                if m == n_radius:
+                    continue
+                if is_bad:
+                    whole[2, m] += 1.0
+                else:
+                    whole[0, m] += value
+                    whole[1, m] += 1.0
+                if bit:
+                    met[k, m:] |= bit
         for m in range(n_radius):
             if m:
                 whole[:, m] += whole[:, m - 1]
@@ -141,19 +190,33 @@ def _ring_sums(image, bits, bad_bits, x, y, radius):  # noqa: PLR0912, PLR0917
 
 @njit(cache=True, nogil=True)
 def _median_distance(values, median):
-    """Median distance of sorted values from their median: walk outwards from the middle."""
-    right = np.searchsorted(values, median)
-    left = right - 1
-    distance = 0.0
-    for _ in range(values.size // 2 + 1):
-        to_left = median - values[left] if left >= 0 else np.inf
-        to_right = values[right] - median if right < values.size else np.inf
-        distance = min(to_left, to_right)
-        if to_left < to_right:
-            left -= 1
+    """Median distance of sorted values from their median: of the two sides, by bisection."""
+    middle = np.searchsorted(values, median)
+    n_right = values.size - middle
+    n_near = values.size // 2 + 1
+    # so many of the nearest lie on the left that the next on the left is no nearer than the
+    # last on the right
+    low, high = max(0, n_near - n_right), min(middle, n_near)
+    while low < high:
+        n_left = (low + high) // 2
+        if median - values[middle - 1 - n_left] < values[middle + n_near - n_left - 1] - median:
+            low = n_left + 1
         else:
-            right += 1
-    return distance
+            high = n_left
+    to_left = median - values[middle - low] if low > 0 else 0.0
+    to_right = values[middle + n_near - low - 1] - median if low < n_near else 0.0
+    return max(to_left, to_right)
+
+
+@njit(cache=True, nogil=True)
+def _sums_about(values, low, high, origin):
+    """Sum values[low:high] and their squares about an origin."""
+    total = square = 0.0
+    for value in values[low:high]:
+        step = value - origin
+        total += step
+        square += step * step
+    return total, square
 
 
 @njit(cache=True, nogil=True)
@@ -161,19 +224,30 @@ def _clipped(values):
     """Midmean, sigma and number of sorted values after clipping."""
     low, high = 0, values.size
     median = 0.5 * (values[(high - 1) // 2] + values[high // 2])
+    origin = median
     scale = 1.4826 * _median_distance(values, median)
     if scale == 0.0:
         # few distinct integers: the spread of all of them is the better start
         scale = np.std(values)
-    for _ in range(MAX_CLIPS):
+    total = square = 0.0
+    for turn in range(MAX_CLIPS):
         new_low = np.searchsorted(values, median - CLIP_SIGMA * scale)
         new_high = np.searchsorted(values, median + CLIP_SIGMA * scale, side="right")
         if new_high <= new_low:
             break
         is_settled = new_low == low and new_high == high
+        if turn == 0:
+            total, square = _sums_about(values, new_low, new_high, origin)
+        elif not is_settled:
+            # what came in at either end, and what went
+            for start, stop in ((new_low, low), (high, new_high)):
+                more, more2 = _sums_about(values, min(start, stop), max(start, stop), origin)
+                sign = 1.0 if stop > start else -1.0
+                total, square = total + sign * more, square + sign * more2
         low, high = new_low, new_high
         median = 0.5 * (values[(low + high - 1) // 2] + values[(low + high) // 2])
-        scale = np.std(values[low:high]) / CLIPPED_SIGMA
+        n = high - low
+        scale = sqrt(max(square / n - (total / n) ** 2, 0.0)) / CLIPPED_SIGMA
         if is_settled:
             break
     return _midmean(values[low:high]), scale, high - low
@@ -195,6 +269,23 @@ def _midmean(values):
 
 
 @njit(cache=True, nogil=True)
+def _gather_span(image, bits, bad_bits, j, first, last, room, k, n_value):  # noqa: PLR0917
+    """Append the good pixels first <= x <= last of a row of the frame; return the new number."""
+    n_y, n_x = image.shape
+    start, stop = max(first, 0), min(last + 1, n_x)
+    if j < 0 or j >= n_y or stop <= start:
+        return n_value
+    source = image[j, start:stop]
+    row = room[k, n_value:]
+    n_good = 0
+    for i in range(source.size):
+        row[n_good] = source[i]
+        is_masked = bits.size > 0 and (bits[j, start + i] & bad_bits) != 0
+        n_good += np.isfinite(source[i]) and not is_masked
+    return n_value + n_good
+
+
+@njit(cache=True, nogil=True)
 def _gather(image, bits, bad_bits, x, y, inner, outer, room):  # noqa: PLR0917
     """Fill each row of room with the good pixels of one annulus, then inf; count them.
 
@@ -202,24 +293,20 @@ def _gather(image, bits, bad_bits, x, y, inner, outer, room):  # noqa: PLR0917
     -------
     Good pixels in the annulus, and pixels it has on an endless frame, each of shape (n,).
     """
-    n_y, n_x = image.shape
     n_good, n_whole = np.zeros(x.size, dtype=np.int32), np.zeros(x.size, dtype=np.int32)
-    has_bits = bits.size > 0
     for k in range(x.size):
         n_value = 0
         for j in range(int(np.ceil(y[k] - outer)), int(np.floor(y[k] + outer)) + 1):
             dy2 = (j - y[k]) ** 2
             reach = sqrt(outer * outer - dy2)
-            for i in range(int(np.ceil(x[k] - reach)), int(np.floor(x[k] + reach)) + 1):
-                if (i - x[k]) ** 2 + dy2 < inner * inner:
-                    continue
-                n_whole[k] += 1
-                if i < 0 or j < 0 or i >= n_x or j >= n_y:
-                    continue
-                if not np.isfinite(image[j, i]) or (has_bits and bits[j, i] & bad_bits):
-                    continue
-                room[k, n_value] = image[j, i]
-                n_value += 1
+            first, last = int(np.ceil(x[k] - reach)), int(np.floor(x[k] + reach))
+            hole = sqrt(max(inner * inner - dy2, 0.0))
+            left, right = int(np.floor(x[k] - hole)), int(np.ceil(x[k] + hole))
+            if left >= right - 1:  # no pixel lies in the hole
+                left, right = last, last + 1
+            n_whole[k] += left - first + 1 + last - right + 1
+            n_value = _gather_span(image, bits, bad_bits, j, first, left, room, k, n_value)
+            n_value = _gather_span(image, bits, bad_bits, j, right, last, room, k, n_value)
         room[k, n_value:] = np.inf
         n_good[k] = n_value
     return n_good, n_whole

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import sep
+from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import PhotometryError
-from .mask import UNUSABLE, PixelMask
+from .mask import UNUSABLE, PixelMask, mask_bits
 
 MIN_GOOD_PIXELS = 16
 COUNTED_ROWS = 256
@@ -120,24 +121,40 @@ def mesh_background(
     Bertin & Arnouts 1996, A&AS 117, 393; Barbary 2016, JOSS 1, 58.
     """
     check_mask(image, mask)
-    if step_pix > 1:
-        image = image[::step_pix, ::step_pix]
-        mask = None if mask is None else mask[::step_pix, ::step_pix]
-    bad = bad_pixels(image, mask)
+    pixels, bad = _sampled(float_image(image), mask_bits(mask), np.uint8(UNUSABLE), step_pix)
     n_good = bad.size - int(np.count_nonzero(bad))
     if n_good < MIN_GOOD_PIXELS:
         raise PhotometryError(
             f"frame of {image.shape[1]} x {image.shape[0]} pixels: {n_good} good pixels, at least "
             f"{MIN_GOOD_PIXELS} needed for a sky level. Look at the frame and its bad-pixel mask."
         )
-    pixels = float_image(np.where(bad, 0, image) if n_good < image.size else image)
-    box_pix = min(mesh_pix, max(16, min(image.shape) // 4), *image.shape)
+    box_pix = min(mesh_pix, max(16, min(pixels.shape) // 4), *pixels.shape)
     level, rms = _lay_mesh(pixels, bad, box_pix, filter_mesh)
     if _bright_share(pixels, level, rms) > CROWDED_SHARE:
         stars = _star_pixels(pixels > level + 3 * rms)
         if CROWDED_SHARE * n_good < np.count_nonzero(stars) < n_good - MIN_GOOD_PIXELS:
             level, rms = _lay_mesh(pixels, bad | stars, box_pix, filter_mesh)
     return Background(level, rms, _sampled_median(level), _sampled_median(rms), step_pix)
+
+
+@njit(cache=True, nogil=True)
+def _sampled(image, bits, bad_bits, step):
+    """Copy every `step`-th pixel along each axis, bad ones as 0; and tell which are bad."""
+    shape = ((image.shape[0] - 1) // step + 1, (image.shape[1] - 1) // step + 1)
+    pixels, bad = np.empty(shape, image.dtype), np.empty(shape, np.bool_)
+    for j in range(shape[0]):
+        row, marks, light = pixels[j], bad[j], image[j * step]
+        for i in range(row.size):
+            row[i] = light[i * step]
+        for i in range(row.size):
+            marks[i] = not np.isfinite(row[i])
+        if bits.size > 0:
+            reasons = bits[j * step]
+            for i in range(row.size):
+                marks[i] |= (reasons[i * step] & bad_bits) != 0
+        for i in range(row.size):
+            row[i] = 0 if marks[i] else row[i]
+    return pixels, bad
 
 
 def level_at(background: Background, x, y) -> NDArray:

@@ -4,15 +4,14 @@ from itertools import pairwise, product
 
 import numpy as np
 import polars as pl
-import sep
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from ..errors import PhotometryError
 from .background import Background, check_mask, level_at, n_saturated, rms_at
+from .extraction import MERGED, bright_groups, smoothing_profile
 from .flags import Flag
 from .mask import UNUSABLE, PixelMask, mask_bits
-from .shapes import SIGMA_PER_FWHM, Shapes, centred_shapes
+from .shapes import Shapes, centred_shapes
 from .significance import bits_around, fill_significance, without_bad_pixels
 
 DETECTION_SCHEMA = {
@@ -27,11 +26,10 @@ DETECTION_SCHEMA = {
 MIN_FWHM_PIX = 1.2
 MAX_KERNEL_FWHM_PIX = 12.0
 N_STAR_FOR_FWHM = 300
-PIXEL_STACK = 300_000  # pixels above the threshold sep has room for; more only when needed
 STRIP_PIX = 10_000_000  # of a strip of a large frame
 STRIP_MARGIN = 50  # rows beyond a strip that its objects may reach into
 LEAST_WIDTH = 0.5  # of the frame's FWHM; no star is sharper
-MERGED = 1  # bit of sep: deblended from a larger object
+PEAK_REACH_PIX = 1  # of the smooth peak, in which the brightest pixel is looked for
 
 
 def detect(
@@ -188,14 +186,6 @@ def frame_quality(
     )
 
 
-def gaussian_kernel(fwhm_pix: float) -> NDArray[np.float32]:
-    """Sample a round Gaussian on pixels, wide enough for 99 % of its signal to noise."""
-    reach = max(1, round(0.75 * fwhm_pix))
-    step = np.arange(-reach, reach + 1)
-    profile = np.exp(-0.5 * (step / (fwhm_pix * SIGMA_PER_FWHM)) ** 2)
-    return np.outer(profile, profile).astype(np.float32)
-
-
 def _strips(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     """Cut a frame into strips of rows whose significance takes little room; small ones are one."""
     n_strip = max(1, shape[0] * shape[1] // STRIP_PIX)
@@ -217,48 +207,36 @@ def _extract(
 ) -> NDArray:
     """Find the objects whose brightest pixel lies in a strip; their wings may leave it."""
     first, last = max(0, strip[0] - STRIP_MARGIN), min(pixels.shape[0], strip[1] + STRIP_MARGIN)
-    significance = room[: last - first]
-    fill_significance(pixels, bits, background, first, significance)
-    objects = _objects(
-        significance,
-        kernel_fwhm_pix,
-        threshold_sigma=threshold_sigma,
+    smooth = room[: last - first]
+    profile = smoothing_profile(kernel_fwhm_pix)
+    fill_significance(pixels, bits, background, first, profile, smooth)
+    # smoothing makes the noise of one as much smaller
+    objects = bright_groups(
+        smooth,
+        threshold_sigma * float(np.sum(profile**2)),
         min_area_pix=min_area_pix,
         deblend_contrast=deblend_contrast,
     )
     for name in ("y", "ypeak"):
         objects[name] += first
-    return objects[(objects["ypeak"] >= strip[0]) & (objects["ypeak"] < strip[1])]
+    objects = objects[(objects["ypeak"] >= strip[0]) & (objects["ypeak"] < strip[1])]
+    objects["xpeak"], objects["ypeak"] = _brightest_pixel(objects, pixels)
+    return objects
 
 
-def _objects(significance, fwhm_pix, *, threshold_sigma, min_area_pix, deblend_contrast):
-    kernel = gaussian_kernel(fwhm_pix)
-    # with one noise for all pixels sep filters with the kernel over its sum and compares with the
-    # noise before filtering; the noise after it is this much smaller
-    filtered_noise = float(np.sqrt(np.sum(kernel**2)) / np.sum(kernel))
-    sep.set_sub_object_limit(8192)
-    for n_pixel in (PIXEL_STACK, significance.size):
-        sep.set_extract_pixstack(max(PIXEL_STACK, n_pixel))
-        try:
-            return sep.extract(
-                significance,
-                threshold_sigma * filtered_noise,
-                err=1.0,
-                minarea=min_area_pix,
-                filter_kernel=kernel,
-                filter_type="matched",
-                deblend_nthresh=16,
-                deblend_cont=deblend_contrast,
-            )
-        except Exception as error:  # sep raises the bare class
-            reason = str(error)
-            if "pixel buffer full" not in reason:
-                break
-    raise PhotometryError(
-        f"frame of {significance.shape[1]} x {significance.shape[0]} pixels: detection at "
-        f"{threshold_sigma:g} sigma gave up ({reason}). Raise the threshold, or look at the "
-        "frame: it may hold no stars but structure."
-    )
+def _brightest_pixel(objects: NDArray, image: NDArray) -> tuple[NDArray, NDArray]:
+    """Find the brightest pixel of the frame next to where each object is brightest when smooth."""
+    n_y, n_x = image.shape
+    best_x, best_y = objects["xpeak"].astype(np.intp), objects["ypeak"].astype(np.intp)
+    x, y, best = best_x.copy(), best_y.copy(), np.full(best_x.size, -np.inf)
+    reach = range(-PEAK_REACH_PIX, PEAK_REACH_PIX + 1)
+    for dy, dx in product(reach, repeat=2):
+        column, row = np.clip(x + dx, 0, n_x - 1), np.clip(y + dy, 0, n_y - 1)
+        value = image[row, column]
+        is_better = value > best  # nan never is
+        best_x, best_y = np.where(is_better, column, best_x), np.where(is_better, row, best_y)
+        best = np.where(is_better, value, best)
+    return best_x, best_y
 
 
 def _neighbourhood(

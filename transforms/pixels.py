@@ -100,7 +100,11 @@ class Layout:
 
 
 def read_pixels(
-    path: str | os.PathLike[str], hdu_index: int, *, shape: tuple[int, int] | None = None
+    path: str | os.PathLike[str],
+    hdu_index: int,
+    *,
+    shape: tuple[int, int] | None = None,
+    room: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Read the image of one HDU.
 
@@ -110,6 +114,9 @@ def read_pixels(
         File (plain, `.gz` or `.fz`) and 0-based HDU.
     shape
         (n_y, n_x) the image had when it was catalogued; None trusts the file.
+    room
+        Contiguous array that is needed no more: where the pixels of the file take as much, they
+        are read into it, for memory that is asked for anew costs more than reading.
 
     Returns
     -------
@@ -122,7 +129,7 @@ def read_pixels(
         The file is gone, changed, truncated or no image.
     """
     with open_rows(path, hdu_index, shape=shape) as reader:
-        return reader.native(0, reader.shape[0])
+        return reader.native(0, reader.shape[0], room=room)
 
 
 def open_rows(
@@ -167,11 +174,11 @@ class FrameRows:
         """Return rows start <= y < stop as float32, shape (stop - start, n_x)."""
         return self.native(start, stop).astype(np.float32, copy=False)
 
-    def native(self, start: int, stop: int) -> NDArray[Any]:
-        """Return rows start <= y < stop as the camera's integers, or float32."""
+    def native(self, start: int, stop: int, *, room: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Return rows start <= y < stop as the camera's integers, or float32; see `read_pixels`."""
         self._check(start, stop)
         with _readable(self.path):
-            return self._read(start, stop)
+            return self._read(start, stop, room)
 
     def fill(self, room: Image, start: int) -> None:
         """Write the rows from `start` on into a contiguous array, shape (n_row, n_x)."""
@@ -183,7 +190,7 @@ class FrameRows:
         if _signature(self.path) != self._signature:
             raise PixelError(f"{self.path}: changed while it was read. Ingest it again.")
 
-    def _read(self, start: int, stop: int) -> NDArray[Any]:
+    def _read(self, start: int, stop: int, room: NDArray[Any] | None) -> NDArray[Any]:
         raise NotImplementedError
 
     def close(self) -> None:
@@ -206,11 +213,14 @@ class PlainRows(FrameRows):
 
     _stream: gzip.GzipFile | None = None
 
-    def _read(self, start: int, stop: int) -> NDArray[Any]:
+    def _read(self, start: int, stop: int, room: NDArray[Any] | None) -> NDArray[Any]:
         width = self.shape[1]
         dtype = np.dtype(RAW_DTYPE[self.layout.bitpix])
         offset = self.layout.offset_byte + start * width * dtype.itemsize
-        raw = np.empty((stop - start, width), dtype)
+        if room is not None and room.nbytes == (stop - start) * width * dtype.itemsize:
+            raw = room.view(dtype).reshape(stop - start, width)
+        else:
+            raw = np.empty((stop - start, width), dtype)
         self._read_whole(raw, offset, start)
         return _to_numbers(raw, self.layout)
 
@@ -258,7 +268,7 @@ class TiledRows(FrameRows):
 
     _hdus: fits.HDUList | None = None
 
-    def _read(self, start: int, stop: int) -> NDArray[Any]:
+    def _read(self, start: int, stop: int, room: NDArray[Any] | None) -> NDArray[Any]:
         if self._hdus is None:
             self._hdus = fits.open(self.path, memmap=False)
         section: Any = self._hdus[self.hdu_index].section  # pyright: ignore[reportAttributeAccessIssue]
@@ -287,20 +297,23 @@ def _read_into(file: IO[bytes] | gzip.GzipFile, raw: NDArray[Any]) -> int:
 
 
 def _to_numbers(raw: NDArray[Any], layout: Layout) -> NDArray[Any]:
-    """Make native numbers of big-endian pixels: BZERO, BSCALE and BLANK applied."""
+    """Make native numbers of big-endian pixels, in their place where the size stays."""
     if layout.is_unsigned and layout.blank is None:
-        half = 2 ** (layout.bitpix - 1)
-        unsigned = raw.view(f">u{layout.bitpix // 8}").astype(f"u{layout.bitpix // 8}")
-        unsigned ^= half
+        unsigned = _in_native_order(raw).view(f"u{layout.bitpix // 8}")
+        unsigned ^= 2 ** (layout.bitpix - 1)
         return unsigned
-    if layout.is_plain_integer:
-        return raw.astype(raw.dtype.newbyteorder("="), copy=False)
-    if layout.is_plain_float:
-        return raw.astype(np.float32)
+    if layout.is_plain_integer or layout.is_plain_float:
+        return _in_native_order(raw)
     values = raw.astype(np.float64) * layout.bscale + layout.bzero
     if layout.blank is not None and layout.bitpix > 0:
         values[raw == layout.blank] = np.nan
     return values.astype(np.float32)
+
+
+def _in_native_order(raw: NDArray[Any]) -> NDArray[Any]:
+    if sys.byteorder == "little":
+        raw.byteswap(inplace=True)
+    return raw.view(raw.dtype.newbyteorder("="))
 
 
 def _locate(path: Path, hdu_index: int) -> Layout:

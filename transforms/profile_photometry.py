@@ -83,7 +83,8 @@ def profile_photometry(
     -------
     `ProfilePhotometry`. Where the profile of the frame is not known the psf fluxes are null.
     """
-    if photometry.measurement.is_empty():
+    is_wanted = fit_model != "none" or (psf_model != "none" and psf_aperture_id is not None)
+    if photometry.measurement.is_empty() or not is_wanted:
         return ProfilePhotometry(None, None, None)
     gain = gain_e_per_adu if gain_e_per_adu and gain_e_per_adu > 0 else None
     pixels, bits = float_image(image), mask_bits(mask)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_BIT, MAX_BIT = 8, 32
+BLOCK_PIX = 1 << 18  # looked at together: they stay in the processor's caches
 
 
 def estimate_saturation_adu(raw_adu: NDArray[Any]) -> float | None:
@@ -35,9 +36,16 @@ def estimate_saturation_adu(raw_adu: NDArray[Any]) -> float | None:
     if median_adu == top_adu:
         return top_adu if is_converter_limit else None
     margin_adu = max(3.0, 0.01 * (top_adu - median_adu))
-    high = raw_adu[raw_adu >= top_adu - margin_adu]
+    high = _values_from(raw_adu, top_adu - margin_adu)
     n_top = int(np.count_nonzero(high == top))
     n_below = high.size - n_top
     if is_converter_limit and n_top >= 2 and n_top >= n_below:
         return top_adu
     return top_adu if n_top >= 10 and n_top >= 5 * n_below else None
+
+
+def _values_from(raw_adu: NDArray[Any], least_adu: float) -> NDArray[Any]:
+    """Return the pixels at or above a level."""
+    flat = raw_adu.reshape(-1)
+    blocks = (flat[start : start + BLOCK_PIX] for start in range(0, flat.size, BLOCK_PIX))
+    return np.concatenate([block[block >= least_adu] for block in blocks])

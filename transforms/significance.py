@@ -1,4 +1,4 @@
-"""A frame over its noise, as stars are looked for in it, and what the mask says around stars."""
+"""A frame over its noise, smoothed to look for stars in it; what the mask says around stars."""
 
 import numpy as np
 from numba import njit
@@ -10,14 +10,15 @@ from .mask import UNUSABLE, PixelMask, mask_bits
 BAD_BIT = PixelMask.BAD.value
 
 
-def fill_significance(
+def fill_significance(  # noqa: PLR0917
     image: NDArray[np.float32],
     bits: NDArray,
     background: Background,
     first: int,
+    profile: NDArray[np.float32],
     room: NDArray[np.float32],
 ) -> None:
-    """Fill rows with those of a frame over its sky in units of its noise; 0 on bad pixels.
+    """Fill rows with a frame over its sky in units of its noise, bad pixels 0, and smoothed.
 
     Parameters
     ----------
@@ -29,6 +30,9 @@ def fill_significance(
         Noise below a tenth of its median is taken as that.
     first
         The frame's row that comes first.
+    profile
+        What is smoothed with along rows and columns; odd in number and symmetric. Beyond the rows
+        asked for, as beyond the frame, is nothing.
     room
         What is filled, shape (n_row, n_x).
     """
@@ -41,6 +45,7 @@ def fill_significance(
         background.step_pix,
         np.float32(0.1 * background.rms_adu),
         first,
+        profile,
         room,
     )
 
@@ -63,23 +68,12 @@ def without_bad_pixels(image: NDArray, mask: NDArray | None) -> NDArray[np.float
 
 
 @njit(cache=True, nogil=True)
-def _coarse_row(smooth_map, step, j, out):
-    """Interpolate a row of a map that holds every `step`-th pixel, still coarse along x."""
-    upper = min(j // step + 1, smooth_map.shape[0] - 1)
-    share = np.float32((j % step) / step)
-    low, high = smooth_map[j // step], smooth_map[upper]
-    for i in range(out.size):
-        out[i] = low[i] + share * (high[i] - low[i])
-
-
-@njit(cache=True, nogil=True)
 def _fine_row(coarse, step, out):
-    """Interpolate a coarse row to all pixels."""
+    """Interpolate a row of a map that holds every `step`-th pixel to all pixels."""
     last = coarse.size - 1
     if step == 1:
         out[:] = coarse
         return
-    # one loop for each place between two samples: the compiler makes vector instructions of them
     for place in range(step):
         share = np.float32(place / step)
         for left in range(min(last, (out.size - place - 1) // step + 1)):
@@ -89,26 +83,66 @@ def _fine_row(coarse, step, out):
 
 
 @njit(cache=True, nogil=True)
-def _fill_significance(image, bits, bad_bits, level, rms, step, least_rms, first, out):  # noqa: PLR0917
-    n_row, n_x = out.shape
-    has_bits = bits.size > 0
-    coarse = np.empty(level.shape[1], np.float32)
-    sky, noise = np.empty(n_x, np.float32), np.empty(n_x, np.float32)
-    for k in range(n_row):
+def _over_noise(light, sky, next_sky, share, inverse_noise, out):  # noqa: PLR0917
+    """Take the sky between two rows of its map off a row and divide by the noise."""
+    # one loop for each array that is written: the compiler turns these into vector instructions
+    for i in range(out.size):
+        out[i] = (light[i] - (sky[i] + share * (next_sky[i] - sky[i]))) * inverse_noise[i]
+    for i in range(out.size):
+        out[i] = out[i] if np.abs(out[i]) < np.float32(np.inf) else np.float32(0)
+
+
+@njit(cache=True, nogil=True)
+def _smooth(middle, pairs, profile, out):
+    """Weigh a row and pairs of rows at either side of it with half of a symmetric profile."""
+    centre = profile.size // 2
+    for i in range(out.size):
+        out[i] = profile[centre] * middle[i]
+    for step in range(1, centre + 1):
+        before, after = pairs[step - 1]
+        weight = profile[centre + step]
+        for i in range(out.size):
+            out[i] += weight * (before[i] + after[i])
+
+
+@njit(cache=True, nogil=True)
+def _fill_significance(image, bits, bad_bits, level, rms, step, least, first, profile, room):  # noqa: PLR0917
+    n_row, n_x = room.shape
+    reach, n_ring = profile.size // 2, profile.size
+    sky, next_sky = np.empty(n_x, np.float32), np.empty(n_x, np.float32)
+    inverse_noise = np.empty(n_x, np.float32)
+    padded = np.zeros(n_x + 2 * reach, np.float32)
+    row = padded[reach : reach + n_x]
+    along_x = [(padded[reach - s :][:n_x], padded[reach + s :][:n_x]) for s in range(1, reach + 1)]
+    ring = np.zeros((n_ring, n_x), np.float32)  # the last rows, smoothed along x
+    sample = -1
+    for k in range(n_row + reach):
+        newest = ring[k % n_ring]
         j = first + k
-        _coarse_row(level, step, j, coarse)
-        _fine_row(coarse, step, sky)
-        _coarse_row(rms, step, j, coarse)
-        _fine_row(coarse, step, noise)
-        row, light = out[k], image[j]
-        for i in range(n_x):
-            row[i] = (light[i] - sky[i]) / max(noise[i], least_rms)
-        for i in range(n_x):
-            row[i] = row[i] if np.abs(row[i]) < np.float32(np.inf) else np.float32(0)
-        if has_bits:
-            marks = bits[j]
-            for i in range(n_x):
-                row[i] = row[i] if (marks[i] & bad_bits) == 0 else np.float32(0)
+        if k < n_row:
+            if j // step != sample:
+                sample = j // step
+                _fine_row(level[sample], step, sky)
+                _fine_row(level[min(sample + 1, level.shape[0] - 1)], step, next_sky)
+                _fine_row(rms[sample], step, inverse_noise)
+                for i in range(n_x):
+                    inverse_noise[i] = np.float32(1) / max(inverse_noise[i], least)
+            share = np.float32((j % step) / step)
+            _over_noise(image[j], sky, next_sky, share, inverse_noise, row)
+            if bits.size > 0:
+                marks = bits[j]
+                for i in range(n_x):
+                    row[i] = row[i] if (marks[i] & bad_bits) == 0 else np.float32(0)
+            _smooth(row, along_x, profile, newest)
+        else:
+            newest[:] = 0
+        if k >= reach:
+            middle = k - reach
+            along_y = [
+                (ring[(middle - s) % n_ring], ring[(middle + s) % n_ring])
+                for s in range(1, reach + 1)
+            ]
+            _smooth(ring[middle % n_ring], along_y, profile, room[middle])
 
 
 @njit(cache=True, nogil=True)

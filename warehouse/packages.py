@@ -178,9 +178,14 @@ def conform(table: str, rows: pl.DataFrame) -> pl.DataFrame:
         raise PackageError(f"table {table} has no column {', '.join(sorted(unknown))}.")
     if not rows.columns:
         return schema.to_frame()  # columns filled with null would make it one row
+    given = rows.schema
     try:
         rows = rows.select(
-            pl.col(name).cast(dtype) if name in rows.columns else pl.lit(None, dtype).alias(name)
+            pl.lit(None, dtype).alias(name)
+            if name not in given
+            else pl.col(name)
+            if given[name] == dtype
+            else pl.col(name).cast(dtype)
             for name, dtype in schema.items()
         )
     except pl.exceptions.PolarsError as error:
@@ -350,11 +355,13 @@ def _empty_database() -> duckdb.DuckDBPyConnection:
 def _not_finite(rows: pl.DataFrame) -> list[str]:
     """Name the columns of numbers, or of lists of numbers, that hold a nan or an infinity."""
     found: list[str] = []
-    for column in rows.iter_columns():
-        values = column.explode() if isinstance(column.dtype, pl.List) else column
+    for name in (name for name, dtype in rows.schema.items() if isinstance(dtype, pl.List)):
+        values = rows[name].explode()
         if values.dtype.is_float() and not values.is_finite().all():
-            found.append(column.name)
-    return found
+            found.append(name)
+    # one query for all columns: each costs a tenth of a millisecond however few the rows
+    is_finite = rows.select(pl.col(pl.Float32, pl.Float64).is_finite().all())
+    return found + [name for name in is_finite.columns if not is_finite[name][0]]
 
 
 def _seal(content: Mapping[str, Any]) -> str:

@@ -40,7 +40,11 @@ class Reduced:
 
 
 def reduce_light(
-    task: LightTask, *, sky_step_pix: int = 1, room: Calibrated | None = None
+    task: LightTask,
+    *,
+    sky_step_pix: int = 1,
+    room: Calibrated | None = None,
+    raw_room: NDArray[Any] | None = None,
 ) -> Reduced:
     """Read a frame, calibrate it with its masters and measure its sky.
 
@@ -50,13 +54,15 @@ def reduce_light(
         See `mesh_background`.
     room
         What an earlier frame was calibrated into, to be written over; see `calibrate`.
+    raw_room
+        What an earlier frame was read into; see `read_pixels`.
 
     Raises
     ------
     FrameError
         The frame cannot be read or calibrated, or a master is gone.
     """
-    raw, saturation_adu, source = read_light(task)
+    raw, saturation_adu, source = read_light(task, room=raw_room)
     calibrated = calibrate_light(task, raw, saturation_adu, room=room)
     data, mask = calibrated.data_adu, calibrated.mask
     background = mesh_background(
@@ -65,9 +71,11 @@ def reduce_light(
     return Reduced(raw, data, mask, background, saturation_adu, source)
 
 
-def read_light(task: LightTask) -> tuple[NDArray[Any], float | None, str]:
+def read_light(
+    task: LightTask, *, room: NDArray[Any] | None = None
+) -> tuple[NDArray[Any], float | None, str]:
     """Read a frame; return its pixels, the level at which they saturate, and who says so."""
-    raw = read_pixels(task.path, task.hdu_index, shape=task.shape)
+    raw = read_pixels(task.path, task.hdu_index, shape=task.shape, room=room)
     saturation_adu, source = task.detector.saturation_adu, task.detector.saturation_source
     if saturation_adu is None or source is None:
         saturation_adu = estimate_saturation_adu(raw)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from astropy.wcs import WCS
+from numpy.typing import NDArray
 
 from ...errors import CalibrationError, PhotometryError, RegistrationError
 from ...warehouse import packages
@@ -41,8 +42,8 @@ from .light_pixels import Reduced, reduce_light
 from .tasks import FieldFile, LightTask
 
 LEAST_USEFUL_PIX = 3.0  # a smaller radius loses light even to the pixels themselves
-# above so many pixels every second or third along each axis tells enough of the sky
-SKY_STEP_PIX = {4_000_000: 2, 30_000_000: 3}
+# above so many pixels every second or fourth along each axis tells enough of the sky
+SKY_STEP_PIX = {4_000_000: 2, 30_000_000: 4}
 FALLBACK_FWHM_PIX = 3.0  # for the radii of a frame without any star to measure
 
 
@@ -173,7 +174,8 @@ def _see(task: LightTask) -> Seen:
     refuse_incomplete(task)
     n_pix = task.shape[0] * task.shape[1]
     step_pix = max((step for least, step in SKY_STEP_PIX.items() if n_pix > least), default=1)
-    frame = reduce_light(task, sky_step_pix=step_pix, room=_room(task.shape))
+    room, raw_room = _rooms(task.shape)
+    frame = reduce_light(task, sky_step_pix=step_pix, room=room, raw_room=raw_room)
     settings = task.config.detection
     stars = detect(
         frame.data_adu,
@@ -193,9 +195,13 @@ def _see(task: LightTask) -> Seen:
 
 
 @lru_cache(maxsize=1)
-def _room(shape: tuple[int, int]) -> Calibrated:
-    """Return what all frames of this process are calibrated into, one after the other."""
-    return Calibrated(np.empty(shape, np.float32), np.empty(shape, np.uint8))
+def _rooms(shape: tuple[int, int]) -> tuple[Calibrated, NDArray[np.uint16]]:
+    """Return what all frames of this process are calibrated and read into, one after the other.
+
+    That for reading fits frames of 16 bits, as nearly all are.
+    """
+    room = Calibrated(np.empty(shape, np.float32), np.empty(shape, np.uint8))
+    return room, np.empty(shape, np.uint16)
 
 
 def calibration_flags(calibration: dict[str, Any]) -> Flag:
