@@ -241,12 +241,15 @@ def test_no_clean_measurement_has_a_severe_flag(sky):
     assert sky.one("select is_clean(0) as clean")["clean"] is True
 
 
-def test_flags_of_frame_star_and_aperture_come_together(sky):
+def test_flags_of_frame_source_measurement_and_aperture_come_together(sky):
     expose(sky, [1], [START])
+    # what the frame of detection says of a source is not said of its other frames
+    of_source = Flag.CLOSE_PAIR | Flag.AMBIGUOUS
+    sky.con.execute(f"update source set flags = {int(of_source | Flag.BAD_PIXEL)}")
     sky.con.execute(f"update frame_quality set flags = {int(Flag.NO_FLAT)}")
     measure(sky, {(1, 1): 1000.0}, flags=int(Flag.EDGE), flux_flags=int(Flag.SATURATED))
     row = sky.one("from light_curve")
-    assert row["flags"] == Flag.NO_FLAT | Flag.EDGE | Flag.SATURATED
+    assert row["flags"] == Flag.NO_FLAT | Flag.EDGE | Flag.SATURATED | of_source
     assert row["is_clean"] is False
 
 

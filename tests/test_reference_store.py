@@ -15,7 +15,9 @@ from starmuster.cli import main
 from starmuster.errors import FetchError, UsageError
 from starmuster.ingest.reference_store import import_file, import_table
 from starmuster.ingest.vizier import Cone, cone_of, fetch_cone
+from starmuster.transforms.flags import Flag
 from starmuster.transforms.steps.crossmatch import match_catalogues
+from starmuster.transforms.steps.settings import mirror_settings
 from starmuster.warehouse.check import run_checks
 from starmuster.warehouse.runs import Run, rebuild
 from starmuster.warehouse.store import Warehouse
@@ -203,6 +205,21 @@ def test_stars_that_stand_close_on_the_frame_are_unfit_without_any_catalogue(war
         run.store("test", {"source": sources.with_columns(x_pix=moved)})
     unfit = warehouse.query("unfit_comparison", source_id=3).select("source_id", "reason").rows()
     assert unfit == [(6, "neighbour at 3.2 arcsec"), (7, "neighbour at 3.2 arcsec")]
+
+
+def test_stars_whose_identity_is_not_sure_are_unfit_for_comparison(warehouse, fill):
+    stock(warehouse, fill)
+    with Run(warehouse, "test", "0") as run:
+        mirror_settings(run)
+        with warehouse.reading() as con:
+            sources = con.table("source").pl()
+        flags = {7: Flag.AMBIGUOUS | Flag.CLOSE_PAIR, 9: Flag.CLOSE_PAIR, 11: Flag.SATURATED}
+        flagged = pl.col("source_id").replace_strict(
+            {number: int(flag) for number, flag in flags.items()}, default=0, return_dtype=pl.Int32
+        )
+        run.store("test", {"source": sources.with_columns(flags=flagged)})
+    unfit = warehouse.query("unfit_comparison", source_id=3).select("source_id", "reason").rows()
+    assert unfit == [(7, "flagged ambiguous, close_pair"), (9, "flagged close_pair")]
 
 
 def test_the_command_says_how_many_stars_bands_and_fields(warehouse, tmp_path, fill, capsys):

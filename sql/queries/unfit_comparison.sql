@@ -1,6 +1,6 @@
--- Stars of the target's field that should not serve as comparison for any star: variable ones, and
--- those with a neighbour in their wings, known from a catalogue or seen in the field itself. One row
--- per source and reason.
+-- Stars of the target's field that should not serve as comparison for any star: variable ones, those
+-- with a neighbour in their wings, known from a catalogue or seen in the field itself, and those whose
+-- identity is not sure (flags AMBIGUOUS, CLOSE_PAIR). One row per source and reason.
 -- $source_id (the target; null: none)
 with target as (
     select field_id
@@ -99,4 +99,13 @@ select
 from near
 cross join wings
 where distance_pix < wings_pix and source_id <> $source_id::integer
+union all
+select
+    neighbour.source_id,
+    false as is_variable,
+    concat('flagged ', string_agg(lower(flag.flag_name), ', ' order by flag."value")) as reason
+from neighbour
+join flag on neighbour.flags & flag."value" & source_flag_bits() <> 0
+where neighbour.source_id <> $source_id::integer
+group by neighbour.source_id
 order by is_variable desc, source_id, reason;

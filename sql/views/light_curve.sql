@@ -21,6 +21,7 @@
 -- column frame_fwhm_pix: unit=pix; median FWHM of the frame
 -- column gain_source: where the gain behind the error comes from; null: no gain
 -- column scintillation: relative flux; null where telescope diameter or site height are not known
+-- column flags: table flag; of the measurement, its frame and its source
 -- column is_clean: none of the severe flags is set
 create or replace view light_curve as
 with placed as (
@@ -59,7 +60,7 @@ with placed as (
         measurement.peak_adu,
         measurement.fwhm_pix,
         frame_quality.fwhm_pix as frame_fwhm_pix,
-        measurement.flags | frame_quality.flags
+        measurement.flags | frame_quality.flags | (star.flags & source_flag_bits())
         | case when frame_verdict.is_rejected then rejected_frame_bit() else 0 end
         | case when frame_verdict.is_cloudy then low_transparency_bit() else 0 end as flags,
         frame_noise.gain_e_per_adu,
