@@ -16,9 +16,14 @@ from .canvas import BINNED, GREY, INK, MODEL, Array, figure_style, floats, legen
 CHART_PIX = 640  # longer side of the picture of the field
 CHART_GREYS = 63  # more cannot be told apart beside the circles, and cost bytes
 COMPASS_IN = 0.36
-LABEL_REACH = 0.035  # of the chart's width, from a star to the middle of its label
+WIDTH_IN = 5.6  # for which the sizes of circles and letters are made
+SHARE_OF_WIDTH = 0.92  # of the figure, that the chart has
+LETTER_WIDTH = 0.7  # of its height
 SIDES = ((1, 1), (-1, 1), (1, -1), (-1, -1))
 ROUND_ARCSEC = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+Box = tuple[float, float, float, float]  # left, low, right, high
+COMPASS_BOX: Box = (0.88, 0.0, 1.0, 0.12)  # parts of the chart where no label goes
+SCALE_BOX: Box = (0.03, 0.03, 0.3, 0.11)
 HALO: list[AbstractPathEffect] = [withStroke(linewidth=2.2, foreground="white")]
 _LETTER: dict[str, Any] = {"fontsize": 9, "fontweight": "bold", "path_effects": HALO, "zorder": 6}
 
@@ -32,6 +37,7 @@ def field_chart(
     is_mirrored: bool | None = None,
     scale_arcsec_per_pix: float | None = None,
     width_in: float = 5.6,
+    title: str | None = None,
 ) -> Figure:
     """Draw the field with the target, its comparison stars and the rejected ones.
 
@@ -52,11 +58,14 @@ def field_chart(
         Adds a bar of arcminutes.
     width_in
         Width in inches.
+    title
+        What is shown, above it.
     """
     with figure_style(**{"ytick.right": False}):
         box = _chart_box(stars, target_xy_pix, image)
         aspect = min(1.3, max(0.5, (box[3] - box[2]) / (box[1] - box[0])))
-        figure = Figure(figsize=(width_in, width_in * aspect + 0.35), layout="constrained")
+        height_in = width_in * aspect + (0.35 if title is None else 0.65)
+        figure = Figure(figsize=(width_in, height_in), layout="constrained")
         axes = figure.subplots()
         if image is None:
             _draw_discs(axes, stars)
@@ -65,7 +74,12 @@ def field_chart(
         axes.set_xlim(box[0], box[1])
         axes.set_ylim(box[2], box[3])
         axes.set_aspect("equal")
-        _draw_stars(axes, stars, target_xy_pix)
+        if title is not None:
+            axes.set_title(title)
+        has_compass = rotation_deg is not None and is_mirrored is not None
+        taken = [COMPASS_BOX] if has_compass else []
+        taken += [SCALE_BOX] if scale_arcsec_per_pix else []
+        _draw_stars(axes, stars, target_xy_pix, width_in=width_in, taken=taken)
         axes.set_xlabel("x (pix)")
         axes.set_ylabel("y (pix)")
         if rotation_deg is not None and is_mirrored is not None:
@@ -130,53 +144,96 @@ def _draw_discs(axes: Axes, stars: pl.DataFrame) -> None:
     axes.scatter(stars["x_pix"], stars["y_pix"], s=size, color="#b9bdc4", lw=0, zorder=1)
 
 
-def _draw_stars(axes: Axes, stars: pl.DataFrame, target_xy_pix: tuple[float, float] | None) -> None:
+def _draw_stars(
+    axes: Axes,
+    stars: pl.DataFrame,
+    target_xy_pix: tuple[float, float] | None,
+    *,
+    width_in: float,
+    taken: list[Box],
+) -> None:
     kinds = ((None, GREY, "star"), (False, GREY, "rejected"), (True, BINNED, "comparison star"))
     for is_used, color, label in kinds:
         some = stars.filter(pl.col("is_used").eq_missing(pl.lit(is_used, pl.Boolean)))
+        size, width = (70, 1.1) if is_used else (30, 0.8)
         if some.height:
-            size, width = (70, 1.1) if is_used else (30, 0.8)
-            axes.scatter(
-                some["x_pix"], some["y_pix"], s=size, fc="none", ec=color, lw=width, label=label
-            )
+            place = some.select("x_pix", "y_pix").to_numpy()
+            _draw_rings(axes, place, size, width, color, label, width_in=width_in)
     if target_xy_pix is not None:
-        x, y = target_xy_pix
-        axes.scatter([x], [y], s=150, fc="none", ec=MODEL, lw=1.6, label="target", zorder=4)
-    _draw_labels(axes, stars, target_xy_pix)
+        _draw_rings(axes, np.array([target_xy_pix]), 150, 1.6, MODEL, "target", width_in=width_in)
+    _draw_labels(axes, stars, target_xy_pix, width_in=width_in, taken=taken)
+
+
+def _draw_rings(  # noqa: PLR0917
+    axes: Axes, place: Array, size: float, width: float, color: str, label: str, *, width_in: float
+) -> None:
+    """Draw circles that lie around their stars, not on them, also on a wide chart."""
+    larger = max(1.0, width_in / WIDTH_IN)
+    ring: dict[str, Any] = {"fc": "none", "ec": color, "zorder": 4 if label == "target" else 3}
+    drawn = axes.scatter(*place.T, s=size * larger**2, lw=width * larger, **ring)
+    drawn.set_path_effects([withStroke(linewidth=width * larger + 1.2, foreground="white")])
+    axes.scatter([], [], s=size, lw=width, label=label, **ring)
 
 
 def _draw_labels(
-    axes: Axes, stars: pl.DataFrame, target_xy_pix: tuple[float, float] | None
+    axes: Axes,
+    stars: pl.DataFrame,
+    target_xy_pix: tuple[float, float] | None,
+    *,
+    width_in: float,
+    taken: list[Box],
 ) -> None:
-    """Write each label to the side of its star where the next labelled star is furthest."""
+    """Write each label beside its star; where no side is free, brighter stars come first."""
     labelled = stars.filter(pl.col("label").is_not_null())
     labels = [(x, y, t, BINNED) for x, y, t in labelled.select("x_pix", "y_pix", "label").rows()]
     if target_xy_pix is not None:
-        labels.append((*target_xy_pix, "T", MODEL))
-    places = np.array([(x, y) for x, y, *_ in labels])
-    reach = LABEL_REACH * float(np.diff(axes.get_xlim())[0])
-    for i, (x, y, text, color) in enumerate(labels):
-        others = np.delete(places, i, axis=0)
-
-        def room(side: tuple[int, int], own: Array = places[i], others: Array = others) -> float:
-            away = np.hypot(*(others - own - reach * np.array(side)).T)
-            return min(float(away.min(initial=np.inf)), 3 * reach)
-
-        right, up = max(SIDES, key=room)  # of equals the first: upper right
-        distance = 5.5 if color == MODEL else 4
+        labels.insert(0, (*target_xy_pix, "T", MODEL))
+    (low_x, high_x), (low_y, high_y) = axes.get_xlim(), axes.get_ylim()
+    point_pix = (high_x - low_x) / (72 * SHARE_OF_WIDTH * width_in)
+    span = np.array([high_x - low_x, high_y - low_y])
+    corner = np.array([low_x, low_y])
+    used = [
+        (*(corner + np.array(box[:2]) * span), *(corner + np.array(box[2:]) * span))
+        for box in taken
+    ]
+    for x, y, text, color in labels:
+        size_pt, distance_pt = (8, 4.0) if color == BINNED else (10, 5.5)
+        distance_pt *= max(1.0, width_in / WIDTH_IN)
+        for right, up in SIDES:
+            box = _label_box(x, y, text, right, up, size_pt * point_pix, distance_pt * point_pix)
+            is_inside = low_x <= box[0] and box[2] <= high_x and low_y <= box[1] <= box[3] <= high_y
+            if is_inside and not any(_overlap(box, other) for other in used):
+                break
+        else:
+            continue
+        used.append(box)
         axes.annotate(
             text,
             (x, y),
-            (distance * right, distance * up),
+            (distance_pt * right, distance_pt * up),
             textcoords="offset points",
             ha="left" if right > 0 else "right",
             va="bottom" if up > 0 else "top",
             color=color,
-            fontsize=8 if color == BINNED else 10,
+            fontsize=size_pt,
             fontweight="bold",
             path_effects=HALO,
             zorder=5,
         )
+
+
+def _label_box(  # noqa: PLR0917
+    x: float, y: float, text: str, right: int, up: int, size: float, distance: float
+) -> Box:
+    """Return where a label lies on the chart, pixels."""
+    width, height = LETTER_WIDTH * size * len(text), size
+    left = x + distance if right > 0 else x - distance - width
+    low = y + distance if up > 0 else y - distance - height
+    return left, low, left + width, low + height
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _draw_compass(axes: Axes, rotation_deg: float, is_mirrored: bool) -> None:

@@ -41,6 +41,7 @@ def stack(
     rule: Literal["clipped", "weighted"] = "clipped",
     kernel: Literal["bilinear", "lanczos3"] = "bilinear",
     cuts: Annotated[tuple[float, float] | None, Parameter(negative=())] = None,
+    detect: Annotated[bool, Parameter(negative=())] = False,
     measure: Annotated[bool, Parameter(negative=())] = False,
     output: Path | None = None,
     jobs: Annotated[int | None, Parameter(name=["--jobs", "-j"])] = None,
@@ -66,6 +67,9 @@ def stack(
         How frames are resampled.
     cuts
         Light shown white and black in the picture, ADU.
+    detect
+        Look for stars on it: fainter ones than frames show become stars of the field. New frames
+        are measured there, too; `run --complete` measures them on those that were before.
     measure
         Measure the stars of the field on it: view `stack_photometry`.
     output
@@ -81,6 +85,7 @@ def stack(
     when = parse_night(night)
     options = {"sky": sky, "rule": RULES[rule], "kernel": kernel}
     row, path = _stack(warehouse, field_id, band, when, options, output=output, jobs=jobs)
+    n_found, n_new = _detect(warehouse, row, path) if detect else (None, None)
     n_star = _measure(warehouse, row, path) if measure else None
     picture = path.with_suffix(".png")
     title = f"{field_name}, {band}, {night or 'all nights'}: {row['n_frame']} frames"
@@ -89,14 +94,17 @@ def stack(
         frames = con.table("stack_frame").filter(f"stack_id = {int(row['stack_id'])}").pl()
     left_out = frames.filter(~frames["is_used"]).select("frame_id", "reason").to_dicts()
     if SESSION.as_json:
-        SESSION.answer(row | {"files": [path, picture], "left_out": left_out, "n_star": n_star})
+        counts = {"n_found": n_found, "n_new": n_new, "n_star": n_star}
+        SESSION.answer(row | {"files": [path, picture], "left_out": left_out} | counts)
         return
     for frame in left_out:
         SESSION.say(f"left out frame {frame['frame_id']}: {frame['reason']}")
     for name in ("n_frame", "total_exposure_s", "noise_adu", "noise_correlation", "fwhm_pix"):
         SESSION.tell(f"{name:>20}  {row[name] if row[name] is not None else 'not known'}")
-    if n_star is not None:
-        SESSION.tell(f"{'stars measured':>20}  {n_star}")
+    told = {"stars found": n_found, "of these new": n_new, "stars measured": n_star}
+    for name, number in told.items():
+        if number is not None:
+            SESSION.tell(f"{name:>20}  {number}")
     for file in (path, picture):
         SESSION.tell(f"{'wrote':>20}  {file}")
 
@@ -230,6 +238,7 @@ def chart(
         image=_field_image(warehouse, field_id, row),
         scale_arcsec_per_pix=row["scale_arcsec_per_pix"],
         width_in=9.0,
+        title=field_name if star is None else f"{field_name}: {target}, source {number}",
         **_attitude(warehouse, row["reference_frame_id"]),
     )
     path = output or warehouse.reports / f"chart-{field_id}{f'-{number}' if number else ''}.png"
@@ -310,6 +319,13 @@ def _stack(
                 say=SESSION.say,
             )
     return row, stack_path(warehouse, row)
+
+
+def _detect(warehouse: "Warehouse", row: dict[str, Any], path: Path) -> tuple[int, int]:
+    from ..transforms.steps.stack_search import search_stack
+
+    with open_run(warehouse) as current:
+        return search_stack(current, row, path, say=SESSION.say)
 
 
 def _measure(warehouse: "Warehouse", row: dict[str, Any], path: Path) -> int:

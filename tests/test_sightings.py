@@ -1,12 +1,19 @@
 """One list of stars out of several frames: true ones stay, false ones go."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 
 from starmuster.transforms.flags import Flag
 from starmuster.transforms.registration import Registration, identity_registration
-from starmuster.transforms.sightings import Sighting, merge_sightings, significance
+from starmuster.transforms.sightings import (
+    Sighting,
+    best_first,
+    merge_sightings,
+    significance,
+)
 
 FWHM_PIX, SKY_RMS_ADU = 3.0, 10.0
 NOISE_ADU = 1 / significance(np.array([1.0]), fwhm_pix=FWHM_PIX, sky_rms_adu=SKY_RMS_ADU)[0]
@@ -139,3 +146,19 @@ def test_fluxes_are_on_the_scale_of_the_leading_frame(field):
 def test_no_frame_makes_no_stars():
     assert merge_sightings([], sure_sigma=8.0, expected_sigma=10.0).height == 0
     assert merged(sighting(1, stars([], [], []))).height == 0
+
+
+def test_the_best_frame_is_sharp_and_dark_among_those_that_show_as_many_stars():
+    # the first shows fewest stars, the last two nearly as many as the second
+    assert best_first([50, 100, 95, 91], [1.0, 9.0, 6.0, 7.0]) == [2, 3, 1, 0]
+    assert best_first([80, 80], [4.0, 4.0]) == [0, 1]
+    assert best_first([], []) == []
+
+
+def test_a_stack_needs_less_to_be_sure_than_a_frame_that_a_ray_may_have_hit(field):
+    x, y, sigma = field
+    faint = stars([x[0] + 15], [y[0] + 15], [6.5])
+    frame = sighting(1, pl.concat([stars(x, y, sigma), faint]))
+    assert merged(frame)["is_confirmed"].sum() == (sigma >= 8).sum()
+    stack = replace(frame, sure_sigma=6.0)
+    assert merged(stack)["is_confirmed"].sum() == (sigma >= 8).sum() + 1

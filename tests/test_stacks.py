@@ -282,6 +282,50 @@ def test_a_frame_whose_file_is_gone_is_left_out_with_its_reason(night, ask, tmp_
         moved.rename(night.frames)
 
 
+def off_pix(night: Night, places: pl.DataFrame) -> np.ndarray:
+    """How far places on the field are from the nearest true star, pixels of the field."""
+    true = night.truth.star.select("ra_deg", "dec_deg").to_numpy()
+    found = places.select("ra_deg", "dec_deg").to_numpy()
+    east = (found[:, :1] - true[:, 0]) * np.cos(np.radians(true[0, 1]))
+    apart = np.hypot(east, found[:, 1:] - true[:, 1]).min(axis=1)
+    return 3600 * apart / PLAN.scale_arcsec_per_pix
+
+
+def test_a_stack_serves_as_detection_image(night, ask, tmp_path):
+    own = night.copied(tmp_path)
+    # as if the frames had shown the brighter half only
+    with Warehouse(own.folder).writing() as con:
+        con.execute("delete from detection where significance < 60")
+    (own.folder / "starmuster.toml").write_text("[detection]\nmin_flux_adu = 1\n")
+    code, document = ask(own.folder, "stack", 1, "--band", "r", "--detect", "--measure")
+    assert code == 0
+    found = own.sql("from detection join search using (search_id) where stack_id = 1")
+    assert document["n_found"] == found.height >= own.sql("from source").height * 0.9
+    assert np.mean(off_pix(night, found) < 1) > 0.95
+    assert document["n_star"] > 0
+    assert main(["-w", str(own.folder), "check"]) == 0
+    code, again = ask(own.folder, "stack", 1, "--band", "r", "--detect")
+    assert (code, again["n_new"]) == (0, 0)
+    assert own.sql("from search where stack_id is not null").height == 1
+    # no run takes it back
+    assert ask(own.folder, "run", "--jobs", 1)[0] == 0
+    assert own.sql("from search where stack_id is not null").height == 1
+
+
+@pytest.mark.parametrize(("image", "n_frame"), [("stack", 5), ("best frame", 1)])
+def test_stars_are_looked_for_where_the_settings_say(night, ask, tmp_path, image, n_frame):
+    own = night.copied(tmp_path)
+    (own.folder / "starmuster.toml").write_text(f'[detection]\nimage = "{image}"\n')
+    before = own.sql("select count(*) as n from source")["n"][0]
+    assert ask(own.folder, "run", "--jobs", 1)[0] == 0
+    assert own.sql("from search")["n_frame"].to_list() == [n_frame]
+    after = own.sql("from source")
+    assert after.height >= before if image == "stack" else after.height > 0.7 * before
+    assert np.mean(off_pix(night, after) < 1) > 0.95
+    assert not list((own.folder / "stacks").glob(".draft-*"))
+    assert main(["-w", str(own.folder), "check"]) == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

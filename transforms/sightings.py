@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 SAME_STAR_FWHM = 0.5
 LEAST_TOLERANCE_PIX = 1.0
 NEIGHBOUR_FWHM = 2.0  # a star as near as this may be one with its neighbour on a poorer frame
+LIKE_THE_BEST = 0.9  # of the most stars of a frame; chance and clouds change the number by a tenth
 MIN_COMMON = 5  # stars behind the depth of a frame against another
 WIDEST, NARROWEST, LONGEST = 2.0, 0.6, 1.6  # FWHM over the frame's, and axes, of a lone star
 
@@ -51,6 +52,8 @@ class Sighting:
         From the field's pixels to the frame's.
     fwhm_pix, sky_rms_adu
         Width of the frame's stars, and noise of a sky pixel.
+    sure_sigma
+        Significance from which a star counts that nothing else shows; None: that of all frames.
     """
 
     frame_id: int
@@ -60,6 +63,44 @@ class Sighting:
     n_y_pix: int
     fwhm_pix: float
     sky_rms_adu: float
+    sure_sigma: float | None = None
+
+
+def best_first(n_star: Sequence[int], star_noise: Sequence[float]) -> list[int]:
+    """Order frames of one field by what they show, the best first.
+
+    Frames with nearly the most stars are as deep as each other: of these the one with the least
+    noise under a star leads, which is sharp and has a dark sky. The others follow by their stars.
+
+    Parameters
+    ----------
+    n_star, star_noise
+        Stars of each frame; FWHM times noise of a sky pixel, in any unit.
+
+    Returns
+    -------
+    Positions of the frames; of equals the earlier position comes first.
+    """
+    most = max(n_star, default=0)
+
+    def rank(i: int) -> tuple[bool, float]:
+        is_deep = n_star[i] >= LIKE_THE_BEST * most
+        return not is_deep, star_noise[i] if is_deep else -n_star[i]
+
+    return sorted(range(len(n_star)), key=rank)
+
+
+def starlike(stars: pl.DataFrame, *, fwhm_pix: float) -> NDArray[np.bool_]:
+    """Tell the stars of a frame from streaks and blobs, by width and length.
+
+    Parameters
+    ----------
+    stars
+        Rows of `detection.detect`.
+    fwhm_pix
+        Width of the frame's stars.
+    """
+    return _looks_like_star(stars.with_columns(frame_fwhm_pix=pl.lit(fwhm_pix)))
 
 
 def significance(flux_adu: Array, *, fwhm_pix: float, sky_rms_adu: float) -> Array:
@@ -83,7 +124,7 @@ def merge_sightings(
     Parameters
     ----------
     sightings
-        Frames in a fixed order; that with most stars leads.
+        Frames in a fixed order, or a stack of them; that with most stars leads.
     sure_sigma
         Significance from which a star on a single frame counts.
     expected_sigma
@@ -95,7 +136,7 @@ def merge_sightings(
     the scale of the leading frame, the rest from the frame that shows it best.
     """
     ordered = sorted(sightings, key=lambda sighting: -sighting.stars.height)
-    looks = [_laid(sighting) for sighting in ordered]
+    looks = [_laid(sighting, look) for look, sighting in enumerate(ordered)]
     looks = [look for look in looks if look.height]
     if not looks:
         return pl.DataFrame(schema=SCHEMA)
@@ -106,7 +147,9 @@ def merge_sightings(
     alone = best["n_seen"].to_numpy() == 1
     crowded = _has_neighbour(best, NEIGHBOUR_FWHM * fwhm_pix)
     missed = alone & (n_expected > 1)
-    sure = ~missed & (best["significance"].to_numpy() >= sure_sigma) & _looks_like_star(best)
+    least = np.array([sighting.sure_sigma or sure_sigma for sighting in ordered])
+    is_sure = best["significance"].to_numpy() >= least[best["look"].to_numpy()]
+    sure = ~missed & is_sure & _looks_like_star(best)
     return (
         best.with_columns(
             n_expected=pl.Series(n_expected, dtype=pl.Int16),
@@ -118,8 +161,8 @@ def merge_sightings(
     )
 
 
-def _laid(sighting: Sighting) -> pl.DataFrame:
-    """Carry the stars of a frame to its field."""
+def _laid(sighting: Sighting, look: int) -> pl.DataFrame:
+    """Carry the stars of a frame to its field; `look` tells it from the others."""
     stars = sighting.stars
     x, y = invert_registration(sighting.registration, stars["x_pix"], stars["y_pix"])
     (_, a, b), (_, c, d) = (
@@ -138,6 +181,7 @@ def _laid(sighting: Sighting) -> pl.DataFrame:
         y_pix=pl.Series(y),
         significance=pl.Series(seen),
         frame_id=pl.lit(sighting.frame_id, pl.Int32),
+        look=pl.lit(look),
         frame_fwhm_pix=pl.lit(sighting.fwhm_pix / stretch),
     )
     return laid.filter(pl.col("x_pix").is_finite() & pl.col("y_pix").is_finite())
@@ -182,7 +226,7 @@ def _best(stars: pl.DataFrame) -> pl.DataFrame:
         *((pl.col(axis) * weight).sum() / weight.sum() for axis in ("x_pix", "y_pix")),
         n_seen=pl.len(),
     )
-    best = stars.sort("star", "significance", "frame_id", descending=[False, True, False])
+    best = stars.sort("star", "significance", "look", descending=[False, True, False])
     best = best.unique("star", keep="first", maintain_order=True).drop("x_pix", "y_pix")
     return best.join(places, on="star", maintain_order="left")
 
@@ -191,16 +235,16 @@ def _n_expected(
     best: pl.DataFrame, sightings: Sequence[Sighting], stars: pl.DataFrame, expected_sigma: float
 ) -> NDArray[np.int16]:
     """Count the frames that should show each star: they hold it and are deep enough."""
-    scale = dict(stars.select("frame_id", "depth_scale").unique().iter_rows())
+    scale = dict(stars.select("look", "depth_scale").unique().iter_rows())
     depth = best["significance"].to_numpy() / best["depth_scale"].to_numpy()
     n_expected = np.zeros(best.height, np.int16)
-    for sighting in sightings:
+    for look, sighting in enumerate(sightings):
         x, y = apply_registration(sighting.registration, best["x_pix"], best["y_pix"])
         edge = 2 * sighting.fwhm_pix
         holds = (x > edge) & (y > edge)
         holds &= (x < sighting.n_x_pix - 1 - edge) & (y < sighting.n_y_pix - 1 - edge)
-        deep = depth * scale.get(sighting.frame_id, 0.0) >= expected_sigma
-        n_expected += (holds & deep) | (best["frame_id"].to_numpy() == sighting.frame_id)
+        deep = depth * scale.get(look, 0.0) >= expected_sigma
+        n_expected += (holds & deep) | (best["look"].to_numpy() == look)
     return n_expected
 
 

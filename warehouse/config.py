@@ -91,9 +91,11 @@ class Detection(_Section):
 
     mesh_pix: int = Field(default=64, ge=8)
     threshold_sigma: float = Field(default=5.0, gt=0)
+    image: Literal["frames", "best frame", "stack"] = "frames"
     max_source: int = Field(default=50_000, gt=0)
     reference_candidates: int = Field(default=5, ge=2)
     sure_sigma: float = Field(default=8.0, gt=0)
+    sure_stack_sigma: float = Field(default=6.0, gt=0)
     expected_sigma: float = Field(default=10.0, gt=0)
     min_flux_adu: float = Field(default=0.0, ge=0)
     max_flux_adu: float | None = Field(default=None, gt=0)
@@ -258,6 +260,11 @@ TEMPLATE = """\
 # overscan = true              # BIASSEC taken off, TRIMSEC cut out, where the header has them
 # hot_sigma = 10.0             # hot: above its surroundings, in noises of one dark
 # cosmic_rays = false          # mask cosmic rays (slow)
+
+# [detection]
+# image = "frames"             # stars are looked for on some frames of each night and band;
+#                              # or on the "best frame"; or on a "stack" of the best and on them
+# reference_candidates = 5     # how many frames are looked at
 
 # [registration]
 # solve_timeout_s = 60         # of the plate solver, for one frame

@@ -12,4 +12,5 @@ left join search on
     and search.camera_id = search_frame.camera_id
     and search.band is not distinct from search_frame.band
     and search.night is not distinct from search_frame.night
+    and search.stack_id is null
 where search.recipe is distinct from search_frame.recipe;

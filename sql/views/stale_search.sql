@@ -8,4 +8,4 @@ left join search_frame on
     and search.camera_id = search_frame.camera_id
     and search.band is not distinct from search_frame.band
     and search.night is not distinct from search_frame.night
-where search_frame.frame_id is null;
+where search_frame.frame_id is null and search.stack_id is null;

@@ -9,7 +9,9 @@ from ...errors import RegistrationError, StarmusterError
 from ...warehouse.runs import Run
 from ..pool import run_tasks
 from .lights import failed_products, light_tasks
-from .worker import Inspection, LightTask, inspect_light, judged_header
+from .looks import Inspection, best_looks
+from .tasks import LightTask
+from .worker import inspect_light, judged_header
 
 SHARE_OF_BEST = 0.5  # a frame with a WCS is taken before one with twice its stars
 
@@ -19,8 +21,9 @@ def make_references(
 ) -> int:
     """Choose the reference frame of every field that has none: its pixels are the field's.
 
-    Some frames spread over the night are looked at; the one with most stars is taken, one with a
-    trustworthy WCS before others. A field none of whose frames shows stars is left for later.
+    Some frames spread over the night are looked at; of those with most stars the one that is sharp
+    and has a dark sky is taken, one with a trustworthy WCS before others. A field none of whose
+    frames shows stars is left for later.
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ def make_references(
     Number of frames that were found to be no reference.
     """
     with run.warehouse.reading() as con:
-        pending = con.table("pending_reference").order("field_id, mid_utc, frame_id").pl()
+        pending = con.table("pending_reference").order("field_id, mid_utc, content_hash").pl()
     n_failed = 0
     for (field_id,), frames in pending.group_by("field_id", maintain_order=True):
         n_failed += _make_reference(
@@ -101,16 +104,16 @@ def _spread(frames: pl.DataFrame, n_candidate: int):
 def _best(
     found: list[tuple[LightTask, Inspection]],
 ) -> tuple[LightTask, Inspection]:
-    """Take the frame with most stars; one with a trustworthy WCS before others."""
+    """Take the frame that shows most; one with a trustworthy WCS before others."""
     wcs = {task.frame_id: judged_header(task).wcs for task, _ in found}
     most = max(inspection.stars.height for _, inspection in found)
-
-    def worth(pair: tuple[LightTask, Inspection]) -> tuple[bool, int]:
-        task, inspection = pair
-        has_wcs = wcs[task.frame_id] is not None
-        return has_wcs and inspection.stars.height >= SHARE_OF_BEST * most, inspection.stars.height
-
-    return max(found, key=worth)
+    ordered = [found[i] for i in best_looks([inspection for _, inspection in found])]
+    with_wcs = [
+        (task, inspection)
+        for task, inspection in ordered
+        if wcs[task.frame_id] is not None and inspection.stars.height >= SHARE_OF_BEST * most
+    ]
+    return (with_wcs or ordered)[0]
 
 
 def _store_reference(

@@ -21,9 +21,11 @@ from ..pool import run_tasks
 from ..registration import Registration, identity_registration, invert_registration
 from ..sightings import Sighting, merge_sightings
 from .lights import light_tasks
-from .sources import settle_stars
+from .looks import FALLBACK_FWHM_PIX, Inspection, best_looks
+from .sources import Settled, settle_stars
+from .stack_sightings import stack_sighting
 from .tasks import FieldFile, LightTask
-from .worker import FALLBACK_FWHM_PIX, Inspection, inspect_light, judged_header, lay_on_field
+from .worker import inspect_light, judged_header, lay_on_field
 
 HEALPIX_ORDER = 29
 BATCH = 24  # searches that are stored together: a kill costs no more
@@ -33,7 +35,7 @@ Looks = dict[int, Inspection]
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
+class Field:
     """A field as it is laid under frames: its geometry, and the stars known so far."""
 
     file: FieldFile
@@ -82,7 +84,7 @@ def _search(
     say: Callable[[str], None],
 ) -> None:
     """Search some groups of frames of a field, and settle its stars."""
-    field, reference = _read_field(run, field_id)
+    field, reference = read_field(run, field_id)
     frame_ids = [frame_id for group in groups for frame_id in group["frame_id"]]
     if field.stars.is_empty():
         frame_ids.append(reference)
@@ -98,26 +100,36 @@ def _search(
         if search_id is None:
             search_id, next_search = next_search, next_search + 1
         sightings, lead = _sightings(field, group, tasks, looks)
-        detections = _detections(run, field, sightings, lead)
+        sightings = _looked_at(run, sightings, tasks, jobs=jobs)
+        detections = detections_of(run, field, sightings, lead)
         field = replace(field, stars=_extended(field.stars, detections))
-        searches.append(_search_row(search_id, group, sightings, detections))
+        searches.append(search_row(search_id, group, sightings, detections))
         found.append(
             detections.with_columns(
                 search_id=pl.lit(search_id, pl.Int32), field_id=pl.lit(field_id, pl.Int32)
             )
         )
-    _settle(run, field, searches, found, gone, say=say)
+    settle(run, field, searches, found, gone, say=say)
 
 
-def _settle(
+def settle(
     run: Run,
-    field: _Field,
+    field: Field,
     searches: list[dict[str, Any]],
     found: list[pl.DataFrame],
     gone: list[int],
     *,
     say: Callable[[str], None],
-) -> None:
+) -> Settled:
+    """Store some searches of a field, and tell which of all its detections are one star.
+
+    Parameters
+    ----------
+    searches, found
+        Rows of table search, and of table detection for each.
+    gone
+        Searches that are taken back.
+    """
     field_id = field.file.field_id
     renewed = [row["search_id"] for row in searches] + gone
     new_searches = conform("search", pl.DataFrame(searches, infer_schema_length=None))
@@ -150,9 +162,11 @@ def _settle(
     if settled.n_lost:
         counts += f", {settled.n_lost} given up"
     say(f"field {field_id}: {counts}")
+    return settled
 
 
-def _read_field(run: Run, field_id: int) -> tuple[_Field, int]:
+def read_field(run: Run, field_id: int) -> tuple[Field, int]:
+    """Read a field as it is laid under frames, and its reference frame."""
     with run.warehouse.reading() as con:
         known = con.table("field_reference").filter(f"field_id = {int(field_id)}").pl()
         stars = con.table("field_star").filter(f"field_id = {int(field_id)}")
@@ -168,10 +182,10 @@ def _read_field(run: Run, field_id: int) -> tuple[_Field, int]:
         scale_arcsec_per_pix=row["scale_arcsec_per_pix"],
     )
     wcs = None if file.cards is None else wcs_from_cards(file.cards)
-    return _Field(file, stars, wcs, row["sky_hash"]), file.reference_frame_id
+    return Field(file, stars, wcs, row["sky_hash"]), file.reference_frame_id
 
 
-def _guessed(run: Run, field: _Field) -> _Field:
+def _guessed(run: Run, field: Field) -> Field:
     """Take the header's WCS of the reference for a guess where frames may lie, if there is one."""
     reference = pl.DataFrame(
         {
@@ -208,15 +222,15 @@ def _look(
 
 
 def _sightings(
-    field: _Field, group: pl.DataFrame, tasks: dict[int, LightTask], looks: Looks
+    field: Field, group: pl.DataFrame, tasks: dict[int, LightTask], looks: Looks
 ) -> tuple[list[Sighting], Registration]:
-    """Lay the frames of a group on that with most stars, and that one on the field.
+    """Lay the frames of a group on the best of them, and that one on the field.
 
     So what the group shows does not depend on which frame is the field's reference. Frames whose
     stars do not fit are left out: they fail again, and say why, when they are measured.
     """
     seen = [i for i in group.sort("place")["frame_id"] if i in looks and looks[i].stars.height]
-    seen = sorted(seen, key=lambda frame_id: -looks[frame_id].stars.height)
+    seen = [seen[i] for i in best_looks([looks[frame_id] for frame_id in seen])]
     for k, frame_id in enumerate(seen):
         lead = _laid(tasks[frame_id], field.file, field.stars, looks[frame_id])
         if lead is None:
@@ -237,6 +251,19 @@ def _sightings(
         ]
         return [_sighting(tasks[i], looks[i], found) for i, found in laid], lead
     return [], identity_registration()
+
+
+def _looked_at(
+    run: Run, sightings: list[Sighting], tasks: dict[int, LightTask], *, jobs: int
+) -> list[Sighting]:
+    """Take what stars are looked for on: the frames, the best of them, or a stack and them."""
+    image = run.warehouse.config.detection.image
+    if image == "best frame":
+        return sightings[:1]
+    if image == "stack" and sightings:
+        stacked = stack_sighting(run.warehouse, sightings, tasks, jobs=jobs)
+        return sightings if stacked is None else [stacked, *sightings]
+    return sightings
 
 
 def _laid(
@@ -267,10 +294,16 @@ def _rows(detections: pl.DataFrame) -> pl.DataFrame:
     return conform("detection", detections)
 
 
-def _detections(
-    run: Run, field: _Field, sightings: list[Sighting], lead: Registration
+def detections_of(
+    run: Run, field: Field, sightings: list[Sighting], lead: Registration
 ) -> pl.DataFrame:
-    """Join the sightings; keep stars within the flux limits, on the scale of the field."""
+    """Join the sightings; keep stars within the flux limits, on the scale of the field.
+
+    Parameters
+    ----------
+    lead
+        From the field's pixels to those on which the sightings lie.
+    """
     settings = run.warehouse.config.detection
     merged = merge_sightings(
         sightings, sure_sigma=settings.sure_sigma, expected_sigma=settings.expected_sigma
@@ -302,9 +335,10 @@ def _pairs(detections: pl.DataFrame, stars: pl.DataFrame):
     return pair_points(detections.select(place).to_numpy(), stars.select(place).to_numpy(), reach)
 
 
-def _search_row(
+def search_row(
     search_id: int, group: pl.DataFrame, sightings: list[Sighting], detections: pl.DataFrame
 ) -> dict[str, Any]:
+    """Return the row of table search; `group` names field, camera, band, night and recipe."""
     leading = max(sightings, key=lambda sighting: sighting.stars.height, default=None)
     first = group.row(0, named=True)
     widths = detections["fwhm_pix"].drop_nulls()
@@ -312,7 +346,7 @@ def _search_row(
         "search_id": search_id,
         **{name: first[name] for name in ("field_id", "camera_id", "band", "night", "recipe")},
         "frame_id": None if leading is None else leading.frame_id,
-        "n_frame": len(sightings),
+        "n_frame": len({sighting.frame_id for sighting in sightings}),
         "n_detection": detections.height,
         "fwhm_pix": widths.median() if widths.len() else None,
     }

@@ -2,38 +2,29 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from ...errors import CalibrationError, FrameError
 from ...warehouse import disk
 from ...warehouse.packages import file_checksum
 from ...warehouse.runs import Run
 from ...warehouse.store import Warehouse
-from ..background import bad_pixels
-from ..pixels import Image
-from ..registration import Registration, apply_registration
-from ..reproject import PixelMap, area_ratio, at_nodes, bin_image, binned_map, pixel_map
-from ..sky_plane import sky_plane
+from ..registration import Registration
 from ..stack import Stack, StackInput, frame_weight, stack
 from ..stack_file import stack_header, write_stack
-from .light_pixels import reduce_light
 from .lights import light_tasks
 from .master_files import read_master
 from .paths import frame_paths
+from .stack_inputs import FOLDER, draft_folder, prepare_frame
 from .stack_plan import StackPlan, stored_stack
 from .tasks import LightTask
 
-FOLDER = "stacks"
-BINNED_FROM = 1.5  # times finer than the field: a frame is binned before it is resampled
 FRAME_COLUMNS = (
     *("frame_id", "is_used", "reason", "flux_factor", "flux_factor_scatter", "n_star", "weight"),
 )
@@ -78,17 +69,14 @@ def make_stack(
         No room for the frames while they are stacked, or for the result.
     """
     folder = run.warehouse.folder / FOLDER
-    folder.mkdir(exist_ok=True)
-    for left in folder.glob(".draft-*"):  # by a kill: this run is the only one that writes
-        shutil.rmtree(left, ignore_errors=True)
     used = plan.frames.filter(pl.col("reason").is_null())
     grid = plan.field["n_y_pix"], plan.field["n_x_pix"]
     needed_byte = 4.0 * grid[0] * grid[1] * (used.height + 3)
     path = (path or folder / _file_name(plan)).resolve()
+    with draft_folder(run.warehouse, needed_byte) as draft:
+        frames, inputs = _prepare_all(run, plan, draft, progress=progress, say=say)
+        found = stack(inputs, rule=plan.rule, kernel=plan.kernel, n_thread=jobs)
     with disk.room_for(folder, needed_byte):
-        with TemporaryDirectory(prefix=".draft-", dir=folder) as draft:
-            frames, inputs = _prepare_all(run, plan, Path(draft), progress=progress, say=say)
-            found = stack(inputs, rule=plan.rule, kernel=plan.kernel, n_thread=jobs)
         row = _stack_row(run, plan, found, frames, path)
         members = _members(run.warehouse, frames)
         cards = json.loads(plan.field["cards"]) if plan.field["cards"] else []
@@ -117,7 +105,7 @@ def _prepare_all(
     with progress(len(tasks), "reducing") as advance:
         for task in tasks:
             try:
-                inputs[task.frame_id] = _prepare(task, rows[task.frame_id], plan, draft)
+                inputs[task.frame_id] = _prepared(task, rows[task.frame_id], plan, draft)
             except FrameError as error:
                 lost[task.frame_id] = str(error)
                 say(f"left out: {error}")
@@ -144,8 +132,7 @@ def _prepare_all(
     ), list(inputs.values())
 
 
-def _prepare(task: LightTask, row: dict[str, Any], plan: StackPlan, draft: Path) -> StackInput:
-    """Reduce a frame, take its sky off, and leave it in a file that is read as the stack needs."""
+def _prepared(task: LightTask, row: dict[str, Any], plan: StackPlan, draft: Path) -> StackInput:
     registration = Registration(
         row["degree"],
         tuple(row["x_coefficient"]),
@@ -153,35 +140,16 @@ def _prepare(task: LightTask, row: dict[str, Any], plan: StackPlan, draft: Path)
         row["n_registered_star"],
         None,
     )
-    grid = plan.field["n_y_pix"], plan.field["n_x_pix"]
-    mapped = pixel_map(lambda x, y: apply_registration(registration, x, y), grid)
-    frame = reduce_light(task)
-    level = frame.background.level
-    light = frame.data_adu - (level if plan.sky == "mesh" else sky_plane(level))
-    light[bad_pixels(frame.data_adu, frame.mask)] = np.nan
-    sky_variance = at_nodes(frame.background.rms, mapped) ** 2
-    light, mapped, sky_variance = _coarser(light, mapped, sky_variance)
-    path, shape = draft / f"{task.frame_id}.f4", light.shape
-    light.tofile(path)
-
-    def open_adu() -> Image:
-        # copy on write: nothing is written, but the kernels know the array for an ordinary one
-        return np.asarray(np.memmap(path, np.float32, "c", shape=shape))
-
-    weight = frame_weight(row["flux_factor"], row["sky_rms_adu"], row["fwhm_pix"])
-    factor, gain = row["flux_factor"], row["gain_e_per_adu"]
-    return StackInput(open_adu, mapped, sky_variance, factor, weight, gain)
-
-
-def _coarser(
-    light: Image, mapped: PixelMap, sky_variance: NDArray[np.float64]
-) -> tuple[Image, PixelMap, NDArray[np.float64]]:
-    """Bin a frame whose pixels are much smaller than the field's: no light falls between."""
-    finer = float(np.sqrt(area_ratio(mapped)))
-    if finer < BINNED_FROM:
-        return light, mapped, sky_variance
-    n = round(finer)
-    return bin_image(light, n), binned_map(mapped, n), sky_variance * n**2
+    return prepare_frame(
+        task,
+        registration,
+        (plan.field["n_y_pix"], plan.field["n_x_pix"]),
+        draft,
+        sky=plan.sky,
+        flux_factor=row["flux_factor"],
+        weight=frame_weight(row["flux_factor"], row["sky_rms_adu"], row["fwhm_pix"]),
+        gain_e_per_adu=row["gain_e_per_adu"],
+    )
 
 
 def _stack_row(

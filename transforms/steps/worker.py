@@ -39,21 +39,12 @@ from ..registration import (
 )
 from ..starmatch import match_stars
 from .light_pixels import Reduced, reduce_light
+from .looks import FALLBACK_FWHM_PIX, Inspection
 from .tasks import FieldFile, LightTask
 
 LEAST_USEFUL_PIX = 3.0  # a smaller radius loses light even to the pixels themselves
 # above so many pixels every second or fourth along each axis tells enough of the sky
 SKY_STEP_PIX = {4_000_000: 2, 30_000_000: 4}
-FALLBACK_FWHM_PIX = 3.0  # for the radii of a frame without any star to measure
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """What one look at a frame tells: its stars and its quality."""
-
-    frame_id: int
-    stars: pl.DataFrame
-    quality: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
