@@ -12,6 +12,7 @@ from astropy.wcs import WCS
 
 from starmuster.cli import main
 from starmuster.ingest.synthetic_pixels import render_stars
+from starmuster.transforms.astrometry import sky_positions
 from starmuster.transforms.background import mesh_background
 from starmuster.transforms.detection import detect, frame_quality, whole_stars
 from starmuster.transforms.flags import Flag
@@ -99,7 +100,7 @@ def exposed(shot: Shot, stars: pl.DataFrame, seed: int) -> np.ndarray:
 
 def write_shot(folder: Path, shot: Shot, stars: pl.DataFrame, i: int) -> None:
     wcs = pointed(shot)
-    ra_deg, dec_deg = wcs.all_pix2world((N_X - 1) / 2, (N_Y - 1) / 2, 0)
+    (ra_deg,), (dec_deg,) = sky_positions(wcs, [(N_X - 1) / 2], [(N_Y - 1) / 2])
     cards = {
         "IMAGETYP": "LIGHT",
         "OBJECT": "",
@@ -137,8 +138,8 @@ class Hard:
 
     def true_places(self) -> np.ndarray:
         """RA and Dec of all stars, degrees."""
-        wcs = pointed(SHOTS[0])
-        return np.column_stack(wcs.all_pix2world(self.stars["u"], self.stars["v"], 0))
+        places = sky_positions(pointed(SHOTS[0]), self.stars["u"], self.stars["v"])
+        return np.column_stack(places)
 
 
 @pytest.fixture(scope="module")
