@@ -35,7 +35,9 @@ def folder(tmp_path_factory) -> Path:
 
 def test_the_demo_types_the_commands_and_recovers_what_was_injected(folder, capsys):
     assert run_demo(folder, plan=SMALL) == 0
-    out = capsys.readouterr().out
+    out, told = capsys.readouterr()
+    fields = [line for line in told.splitlines() if line.startswith("field")]
+    assert len(set(fields)) == len(fields) > 0
     typed = [shlex.split(line[2:]) for line in out.splitlines() if line.startswith("$ ")]
     verbs = [words[3] if words[1] == "--warehouse" else words[1] for words in typed]
     assert verbs == ["init", "ingest", "import", "report"]

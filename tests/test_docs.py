@@ -45,7 +45,7 @@ SMALL = {
     "n_comparison": 10,
 }
 PLANET = "Demo-1 b"
-MOST_COLUMNS, MOST_ROWS = 110, 8  # of a printed table: a wider one is left out, a longer one cut
+MOST_COLUMNS, MOST_ROWS = 180, 8  # of a printed table: a wider one is left out, a longer one cut
 
 Command = tuple[str, ...]
 

@@ -35,6 +35,7 @@ def work(
     -------
     masters, frames_measured, frames_not_measured, measurements.
     """
+    say = _unless_said(say)
     done = {"masters": 0, "frames_measured": 0, "frames_not_measured": 0, "measurements": 0}
     if not mirror_settings(run) and not is_anything_pending(run) and not complete:
         return done
@@ -77,6 +78,18 @@ def work(
         "frames_not_measured": lights.n_failed + n_unreferenced,
         "measurements": lights.n_measurement,
     }
+
+
+def _unless_said(say: Say) -> Say:
+    """Leave out what was said before: a field that is tried twice ends the same way, mostly."""
+    said: set[str] = set()
+
+    def tell(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            say(text)
+
+    return tell
 
 
 def is_anything_pending(run: Run) -> bool:
