@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import polars as pl
+import xxhash
 from numpy.typing import NDArray
 
 from ..errors import AnalysisError, NotFoundError
@@ -61,17 +62,33 @@ class TransitCurve:
 def gather_transits(
     con: duckdb.DuckDBPyConnection, planet_row: dict[str, Any], *, options: Ensemble
 ) -> tuple[list[TransitCurve], list[LightCurve], list[str]]:
+    """Gather what `stored_transits` does, and see that there is a transit.
+
+    Raises
+    ------
+    NotFoundError
+        There is none.
+    """
+    transits, own, left_out = stored_transits(con, planet_row, options=options)
+    if not transits:
+        why = f" Left out: {'; '.join(left_out)}." if left_out else ""
+        raise NotFoundError(
+            f"{planet_row['planet_name']}: no stored light curve shows a transit of it.{why} See "
+            f"`starmuster transits coverage`; foreign curves count by the name they were "
+            f"imported for."
+        )
+    return transits, own, left_out
+
+
+def stored_transits(
+    con: duckdb.DuckDBPyConnection, planet_row: dict[str, Any], *, options: Ensemble
+) -> tuple[list[TransitCurve], list[LightCurve], list[str]]:
     """Gather every stored transit of a planet that has points enough.
 
     Returns
     -------
     The transits in time order; our own light curves among them, whose comparison stars may be
     stored; and what was left out, with the reason.
-
-    Raises
-    ------
-    NotFoundError
-        There is none.
     """
     planet = Ephemeris.from_row(planet_row)
     left_out: list[str] = []
@@ -81,18 +98,33 @@ def gather_transits(
         if planet_row[name]:
             foreign = shipped(con, "foreign_points", target_name=planet_row[name])
             transits += _foreign(foreign, planet, left_out)
-    if not transits:
-        why = f" Left out: {'; '.join(left_out)}." if left_out else ""
-        raise NotFoundError(
-            f"{planet.planet_name}: no stored light curve shows a transit of it.{why} See "
-            f"`starmuster transits coverage`; foreign curves count by the name they were "
-            f"imported for."
-        )
     return (
         sorted(transits, key=lambda transit: (transit.time_bjd_tdb[0], transit.name)),
         [curve for _, curve in own],
         left_out,
     )
+
+
+def fingerprint(
+    con: duckdb.DuckDBPyConnection,
+    planet_row: dict[str, Any],
+    curves: list[TransitCurve],
+    left_out: list[str],
+) -> str:
+    """Hash all that decides the numbers of a planet: curves, mid-times, every ephemeris."""
+    digest = xxhash.xxh3_128()
+    for curve in curves:
+        digest.update(repr((curve.name, curve.band, curve.epoch, curve.exposure_s)).encode())
+        for values in (curve.time_bjd_tdb, curve.flux, curve.err, *curve.covariates.values()):
+            digest.update(np.ascontiguousarray(values).tobytes())
+    digest.update(repr(left_out).encode())
+    of_planet = {"key": planet_row["planet_key"]}
+    for query in (
+        "from planet where planet_key = $key order by planet_id",
+        "from transit_time where planet_key = $key and origin <> 'joint' order by all",
+    ):
+        digest.update(con.sql(query, params=of_planet).pl().write_csv().encode())
+    return digest.hexdigest()
 
 
 def _own(

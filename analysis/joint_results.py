@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .joint_curves import TransitCurve
 from .joint_model import JointModel
+from .orbits import orbit_of
 from .red_noise import time_averaging_factor
 
 Array = NDArray[np.float64]
@@ -44,6 +45,8 @@ class JointFit:
     period_d, period_err_d, mid_bjd_tdb, mid_err_d, covariance_d2, epoch
         Ephemeris: of the fit itself where it has one, else the straight line through the mid-times
         with their full covariance. period_err_d is None for a given period, or one transit only.
+    inclination_deg, inclination_err_deg
+        What a_over_r and the impact parameter make of it; 90 is its limit.
     chi2_reduced
         With the errors as quoted.
     """
@@ -58,6 +61,8 @@ class JointFit:
     mid_bjd_tdb: float
     mid_err_d: float
     covariance_d2: float | None
+    inclination_deg: float
+    inclination_err_deg: float
     chi2_reduced: float
     is_settled: bool
 
@@ -106,6 +111,7 @@ def finished(model: JointModel, state: State) -> JointFit:
     quoted = [r * s for r, s in zip(residuals, state.scale, strict=True)]
     n_free = len(model.names) + sum(basis.shape[1] for basis in state.basis)
     n_degree = max(sum(len(r) for r in residuals) - n_free, 1)
+    inclination = _inclination(model, state.theta, covariance)
     fit = JointFit(
         model=model,
         value=dict(zip(model.names, state.theta.tolist(), strict=True)),
@@ -117,6 +123,8 @@ def finished(model: JointModel, state: State) -> JointFit:
         mid_bjd_tdb=0.0,
         mid_err_d=0.0,
         covariance_d2=None,
+        inclination_deg=inclination[0],
+        inclination_err_deg=inclination[1],
         chi2_reduced=sum(float(r @ r) for r in quoted) / n_degree,
         is_settled=state.is_settled,
     )
@@ -205,6 +213,26 @@ def _transit(
         red_noise_factor=beta,
         error_scale=state.scale[i],
     )
+
+
+def _inclination(model: JointModel, theta: Array, covariance: Array) -> tuple[float, float]:
+    """Inclination of the orbit and its error in degrees, to first order."""
+    places = [model.names.index(name) for name in ("impact_parameter", "a_over_r")]
+
+    def degrees(b: float, a_over_r: float) -> float:
+        distance = orbit_of(model.planet, a_over_r, 0.0).distance_at_mid
+        return math.degrees(math.acos(min(abs(b) / distance, 1.0)))
+
+    b, a_over_r = (float(theta[place]) for place in places)
+    step = 1e-4
+    gradient = np.array(
+        [
+            (degrees(b + step, a_over_r) - degrees(b, a_over_r)) / step,
+            (degrees(b, a_over_r + step) - degrees(b, a_over_r)) / step,
+        ]
+    )
+    inner = covariance[np.ix_(places, places)]
+    return degrees(b, a_over_r), math.sqrt(max(float(gradient @ inner @ gradient), 0.0))
 
 
 def _mid_gradient(model: JointModel, i: int, size: int) -> Array:

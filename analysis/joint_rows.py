@@ -1,6 +1,7 @@
 """Rows of `joint_fit` and `joint_transit`, and the document of `transits fit`."""
 
 import json
+import math
 from typing import Any
 
 import polars as pl
@@ -10,7 +11,6 @@ from .joint_results import JointFit
 
 def joint_rows(fit: JointFit, planet_id: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the row of the fit and those of its transits, without number and time of the fit."""
-    parameters = {name: {"value": value, "err": fit.err[name]} for name, value in fit.value.items()}
     row = {
         "planet_id": planet_id,
         "time_model": fit.model.time_model,
@@ -26,7 +26,7 @@ def joint_rows(fit: JointFit, planet_id: int) -> tuple[dict[str, Any], list[dict
         "mid_bjd_tdb": fit.mid_bjd_tdb,
         "mid_err_d": fit.mid_err_d,
         "chi2_reduced": fit.chi2_reduced,
-        "parameters": json.dumps(parameters),
+        "parameters": json.dumps(parameter_values(fit)),
     }
     transits = [
         {
@@ -49,6 +49,21 @@ def joint_rows(fit: JointFit, planet_id: int) -> tuple[dict[str, Any], list[dict
         for transit in fit.transits
     ]
     return row, transits
+
+
+def parameter_values(fit: JointFit) -> dict[str, dict[str, float | None]]:
+    """Return value, error and width of the prior (None: free) of every parameter, by name."""
+    width = dict(zip(fit.model.names, fit.model.width.tolist(), strict=True))
+    found: dict[str, dict[str, float | None]] = {
+        name: {
+            "value": value,
+            "err": fit.err[name],
+            "prior_err": width[name] if math.isfinite(width[name]) else None,
+        }
+        for name, value in fit.value.items()
+    }
+    tilt: dict[str, float | None] = {"value": fit.inclination_deg, "err": fit.inclination_err_deg}
+    return found | {"inclination_deg": tilt | {"prior_err": None}}
 
 
 def transit_table(fit: JointFit) -> pl.DataFrame:

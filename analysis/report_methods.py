@@ -14,10 +14,11 @@ class Reference:
     doi: str
 
 
+TIMES = (Reference("Eastman, Siverd & Gaudi 2010, PASP 122, 935 (times)", "10.1086/655938"),)
 _PHOTOMETRY = (
     Reference("Merline & Howell 1995, Exp. Astron. 6, 163 (errors)", "10.1007/BF00421131"),
     Reference("Collins et al. 2017, AJ 153, 77 (errors)", "10.3847/1538-3881/153/2/77"),
-    Reference("Eastman, Siverd & Gaudi 2010, PASP 122, 935 (times)", "10.1086/655938"),
+    *TIMES,
 )
 _ENSEMBLE = {
     "weights": Reference(
@@ -31,7 +32,7 @@ _ENSEMBLE = {
 _SCINTILLATION = Reference(
     "Osborn et al. 2015, MNRAS 452, 1707 (scintillation)", "10.1093/mnras/stv1400"
 )
-_TRANSIT = (
+TRANSIT = (
     Reference(
         "Agol, Luger & Foreman-Mackey 2020, AJ 159, 123 (transit model)", "10.3847/1538-3881/ab4fee"
     ),
@@ -41,6 +42,8 @@ _TRANSIT = (
         "10.1051/0004-6361/201220942",
     ),
     Reference("Winn et al. 2008, ApJ 683, 1076 (red noise)", "10.1086/589737"),
+)
+_PERMUTATION = (
     Reference(
         "Southworth 2008, MNRAS 386, 1644 (residual permutation)",
         "10.1111/j.1365-2966.2008.13145.x",
@@ -58,7 +61,7 @@ def references(report: TransitReport) -> list[Reference]:
     ensemble = _ENSEMBLE.get(report.ensemble_method)
     found += [ensemble] if ensemble else []
     found += [_SCINTILLATION] if has_any(report.light_curve, "scintillation") else []
-    found += _TRANSIT if report.fit.baseline is not None else ()
+    found += (*TRANSIT, *_PERMUTATION) if report.fit.baseline is not None else ()
     sampler = _SAMPLER.get(report.posterior_method or "")
     found += [sampler] if sampler else []
     return sorted(found, key=lambda reference: reference.text)

@@ -33,7 +33,9 @@ from . import (
     foreign,
     housekeeping,
     ingesting,
+    joint,
     pictures,
+    planet,
     plates,
     timing,
 )
@@ -69,6 +71,8 @@ for module in (
     foreign,
     exporting,
     timing,
+    joint,
+    planet,
     discovery,
 ):
     module.register(app)

@@ -138,7 +138,7 @@ def test_outliers_of_one_night_are_left_out_and_marked():
     row, transits = joint_rows(fit, 3)
     assert (row["n_outlier"], row["n_transit"], row["planet_id"]) == (2, 2, 3)
     assert [each["n_outlier"] for each in transits] == [0, 2]
-    assert set(json.loads(row["parameters"])) == set(fit.value)
+    assert set(json.loads(row["parameters"])) == {*fit.value, "inclination_deg"}
     assert len(joint_figure(fit).axes[0].texts) == 2
 
 
