@@ -107,14 +107,14 @@ def light_curve(
     """
     apertures = _apertures(con, star, night, band, aperture)
     where = {
-        "source_id": star.source_id,
         "night": night,
         "band": band,
         "aperture_id": apertures["aperture_id"][0] if apertures.height == 1 else None,
     }
     brightness = options.model_dump(include={"max_fainter_mag", "max_brighter_mag"})
-    rows = shipped(con, "ensemble_rows", **where, **brightness)
-    points = shipped(con, "star_points", **where)
+    sources = shipped(con, "comparison_candidates", source_id=star.source_id, **brightness)
+    rows = shipped(con, "ensemble_rows", sources=sources["source_id"].to_list(), **where)
+    points = shipped(con, "star_points", source_id=star.source_id, **where)
     unfit = shipped(con, "unfit_comparison", source_id=star.source_id)
     history = shipped(
         con,

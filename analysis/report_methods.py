@@ -128,7 +128,8 @@ def _fit(report: TransitReport) -> str:
         "the scatter of the residuals and widened by the largest of three measures of red noise: "
         f"the factor β = {measured(fit.red_noise_factor, None, 2)} from averages over time (Winn "
         "et al. 2008), residual permutation (Southworth 2008), and the correlated noise that the "
-        "residuals allow; the scatter of what the other baselines give is added."
+        "residuals allow; the scatter of what the other baselines give is added. Values are means "
+        "of the posterior to second order (Lindley 1980, Trabajos de Estadística 31, 223)."
     )
     if fit.mid_bjd_tdb is None:
         return text + " The flat line shown went through the same steps."

@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from .baselines import FLIP
+from .mean_shift import mean_shift
 from .orbits import Ephemeris, contacts, epoch_of, mid_of
 from .posteriors import Posterior
 from .red_noise import correlation_factors, permutation_errors
@@ -30,6 +31,7 @@ Array = NDArray[np.float64]
 N_GRID = 600
 FREE = ("mid_offset_d", "radius_ratio")
 N_SHAPE = 400  # samples whose depth and duration are computed
+INSIDE = 1e-4  # share of the allowed range that derivatives keep from its ends
 MAX_CORRELATED = 1000  # points; beyond them a dense covariance takes too long
 RULED_OUT = 10.0  # BIC above the best: very strong evidence (Kass & Raftery 1995)
 
@@ -87,30 +89,29 @@ def with_transit(fit: TransitFit, settled: Settled, problem: Problem) -> Transit
     """Add the transit's own numbers, with errors widened by the red noise.
 
     Each error is that of white noise times the largest of three factors, never their product: time
-    averaging, residual permutation, and the correlated noise that the residuals allow. What the
-    choice of the baseline adds comes on top: the scatter of what all of them give, by BIC weight.
+    averaging, residual permutation, and the correlated noise that the residuals allow. Baselines
+    count by BIC weight: the variance is their mean variance, and the scatter of what all of them
+    give comes on top (Hoeting et al. 1999, Stat. Sci. 14, 382). Parameters are means of the
+    posterior; depth, duration and contacts are those of its peak, as the curve drawn.
     """
-    theta, prior = settled.solution.theta, problem.prior
-    assert theta is not None
+    peak, prior = settled.solution.theta, problem.prior
+    assert peak is not None
     assert fit.predicted_mid_bjd_tdb is not None
     light, basis = settled.light.where(settled.kept), settled.basis[settled.kept]
-    white, _ = covariance(settled.solution, light, basis, prior)
-    weighted = (settled.residual * settled.baseline)[settled.kept] / light.err
-    derivative = jacobian(settled.solution, light, basis, prior)
-    shifted, plain = permutation_errors(weighted, derivative, white)
-    factor = np.maximum(settled.beta, shifted / np.maximum(plain, np.finfo(float).tiny))
-    if len(weighted) <= MAX_CORRELATED:
-        is_free = np.r_[~np.isfinite(prior.width), np.ones(basis.shape[1], bool)]
-        allowed = correlation_factors(light.offset_d, weighted, derivative, white, is_free)
-        factor = np.maximum(factor, allowed)
+    factor, shifted = _noise_factors(settled, light, basis, prior)
     cov = _widened(settled, light, basis, prior, factor)
-    moved, weight = _others(settled, float(factor[1]) / settled.beta)
+    alone = np.diag(cov).copy()
+    moved, variance, weight = _others(settled, float(factor[1]) / settled.beta)
+    within = np.ones(len(cov))
+    within[: len(NAMES)] = np.sqrt(weight @ variance)
+    cov *= np.outer(within, within)
     between = (moved * weight[:, None]).T @ moved
     cov[: len(NAMES), : len(NAMES)] += between
-    err = np.sqrt(np.diag(cov))
-    depth, length_d = depth_and_duration(prior, theta).tolist()
-    depth_err, length_err_d = propagate(prior, theta, cov).tolist()
-    outer = contacts(orbit_at(prior, theta), 1 + theta[1])
+    err, added = np.sqrt(np.diag(cov)), np.sqrt(np.maximum(np.diag(cov) - alone, 0))
+    theta = _mean(settled, light, basis, prior, float(factor[1]))
+    depth, length_d = depth_and_duration(prior, peak).tolist()
+    depth_err, length_err_d = propagate(prior, peak, cov).tolist()
+    outer = contacts(orbit_at(prior, peak), 1 + peak[1])
     assert outer is not None
     predicted, predicted_err = fit.predicted_mid_bjd_tdb, fit.predicted_mid_err_d
     o_minus_c_err = None if predicted_err is None else 1440 * math.hypot(err[0], predicted_err)
@@ -136,11 +137,27 @@ def with_transit(fit: TransitFit, settled: Settled, problem: Problem) -> Transit
         radius_ratio_high=float(theta[1] + likely[:, 1].max()),
         limb_darkening=problem.limb.source,
         error_inflation=float(factor[:2].max()),
-        baseline_scatter=(math.sqrt(between[0, 0]), math.sqrt(between[1, 1])),
+        baseline_scatter=(float(added[0]), float(added[1])),
         settled=settled,
         prior=prior,
-        parameters=_parameters(settled, problem, err),
+        parameters=_parameters(settled, problem, theta, err),
     )
+
+
+def _noise_factors(
+    settled: Settled, light: Light, basis: Array, prior: Prior
+) -> tuple[Array, Array]:
+    """Factor of red noise on the error of each parameter, and errors by permutation alone."""
+    white, _ = covariance(settled.solution, light, basis, prior)
+    weighted = (settled.residual * settled.baseline)[settled.kept] / light.err
+    derivative = jacobian(settled.solution, light, basis, prior)
+    shifted, plain = permutation_errors(weighted, derivative, white)
+    factor = np.maximum(settled.beta, shifted / np.maximum(plain, np.finfo(float).tiny))
+    if len(weighted) <= MAX_CORRELATED:
+        is_free = np.r_[~np.isfinite(prior.width), np.ones(basis.shape[1], bool)]
+        allowed = correlation_factors(light.offset_d, weighted, derivative, white, is_free)
+        factor = np.maximum(factor, allowed)
+    return factor, shifted
 
 
 def _above_best(settled: Settled) -> dict[str, float | None]:
@@ -160,8 +177,9 @@ def _widened(settled: Settled, light: Light, basis: Array, prior: Prior, factor:
     return own
 
 
-def _others(settled: Settled, widening: float) -> tuple[Array, Array]:
-    """Shifts of the parameters by other baselines, (n, 6), and the weight of each, (n,).
+def _others(settled: Settled, widening: float) -> tuple[Array, Array, Array]:
+    """Shifts of the parameters by other baselines, (n, 6), their variances over that of the one
+    chosen, (n, 6), and the weight of each, (n,).
 
     The weights are those of BIC with errors widened as those of the result.
     """
@@ -170,12 +188,35 @@ def _others(settled: Settled, widening: float) -> tuple[Array, Array]:
     misfit = np.array([each.misfit for each in found])
     bic = np.array([each.bic for each in found]) - misfit + misfit / widening**2
     weight = np.exp(-0.5 * (bic - bic.min()))
-    return np.array([each.theta for each in found]) - theta, weight / weight.sum()
+    own = settled.others[settled.name].variance
+    moved = np.array([each.theta for each in found]) - theta
+    variance = np.array([each.variance for each in found]) / own
+    return moved, variance, weight / weight.sum()
 
 
-def _parameters(settled: Settled, problem: Problem, err: Array) -> dict[str, Parameter]:
-    theta, known = settled.solution.theta, problem.known
-    assert theta is not None
+def _mean(settled: Settled, light: Light, basis: Array, prior: Prior, widening: float) -> Array:
+    """Mean of the posterior of `NAMES`, with errors widened as those of the result, in bounds."""
+    peak, solution = settled.solution.theta, settled.solution
+    assert peak is not None
+    wide = replace(light, err=light.err * widening)
+    n, inside = len(NAMES), INSIDE * (prior.high - prior.low)
+
+    def moved(step: Array) -> Array:
+        theta = np.clip(peak + step[:n], prior.low + inside, prior.high - inside)
+        away = replace(solution, theta=theta, coefficient=solution.coefficient + step[n:])
+        return jacobian(away, wide, basis, prior)
+
+    cov, _ = covariance(solution, wide, basis, prior)
+    err = np.sqrt(np.diag(cov))[:n]
+    # further out the second order says nothing
+    shift = np.clip(mean_shift(moved, cov)[:n], -err, err)
+    return np.clip(peak + shift, prior.low, prior.high)
+
+
+def _parameters(
+    settled: Settled, problem: Problem, theta: Array, err: Array
+) -> dict[str, Parameter]:
+    known = problem.known
     window_min = 1440 * problem.prior.high[0]
     notes = {
         "mid_offset_d": ("d", f"within {window_min:.0f} min of the prediction"),

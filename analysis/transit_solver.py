@@ -70,12 +70,14 @@ class Solution:
 class Neighbour:
     """What another baseline would give, to first order: BIC and parameters `NAMES`.
 
-    `misfit` is what the data and priors add to the BIC, the rest is for the number of terms.
+    `misfit` is what the data and priors add to the BIC, the rest is for the number of terms;
+    `variance` is that of the parameters for white noise and their priors.
     """
 
     bic: float
     misfit: float
     theta: Array | None
+    variance: Array | None
 
 
 def prior_of(planet: Ephemeris, known: Shape, limb: LimbPrior, *, window_d: float) -> Prior:
@@ -207,11 +209,16 @@ def neighbours(
         right[:n_theta] += away * held
         matrix = columns.T @ columns
         matrix[np.arange(n_theta), np.arange(n_theta)] += held
-        step = _inverse(matrix) @ right
+        inverse = _inverse(matrix)
+        step = inverse @ right
         n_free = basis.shape[1] + (0 if theta is None else N_FREE)
         misfit = start - float(right @ step)
         bic = misfit + n_free * math.log(len(residual))
-        found[name] = Neighbour(bic, misfit, None if theta is None else theta + step[:n_theta])
+        if theta is None:
+            found[name] = Neighbour(bic, misfit, None, None)
+        else:
+            variance = np.diag(inverse)[:n_theta]
+            found[name] = Neighbour(bic, misfit, theta + step[:n_theta], variance)
     return found
 
 
