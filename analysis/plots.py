@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from .canvas import (
@@ -192,6 +193,8 @@ def systematics_figure(
             last = min((column + 1) * n_row, len(names)) - 1
             panels[last].xaxis.set_tick_params(labelbottom=True)
             label_time(panels[last], clock)
+        for axes in panels:  # a third of the time to draw them would go into small ticks
+            axes.xaxis.set_minor_locator(NullLocator())
         figure.align_ylabels()
     return figure
 

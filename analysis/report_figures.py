@@ -21,8 +21,10 @@ from .plots import (
     turns,
     unfitted,
 )
-from .report_content import TransitReport
+from .report_content import TransitReport, sentence
 from .result_tables import measured, scatter
+from .timing import Timing
+from .timing_figures import timing_figure
 from .transit_figures import MAX_STARS, corner_figure, noise_figure, scatter_by_bin, stars_figure
 
 
@@ -200,6 +202,23 @@ def posterior_figure(report: TransitReport) -> Figure | None:
         f"{report.posterior.height} samples; dashed: median and 68 %."
     )
     return Figure(svg, None, caption, caption)
+
+
+def times_figure(timing: Timing) -> Figure | None:
+    """Draw the mid-times of all transits of the planet; None without one."""
+    n = timing.times.height
+    if not n:
+        return None
+    wide, narrow = (
+        Markup(as_svg(timing_figure(timing, width_in=w), name=f"times{w}"))
+        for w in (WIDE_IN, NARROW_IN)
+    )
+    of = "1 mid-time" if n == 1 else f"{n} mid-times"
+    caption = f"O − C of all {of} that are known. Zero: the newest ephemeris" + (
+        "; band: the one they give, with its error. " if timing.refined is not None else ". "
+    )
+    alt = f"Observed less calculated mid-times of {timing.planet['planet_name']}: {of}."
+    return Figure(wide, narrow, alt, f"{caption}{sentence(timing.verdict)}")
 
 
 def _duration_h(report: TransitReport) -> float | None:

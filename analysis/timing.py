@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import duckdb
 import polars as pl
+import xxhash
 from scipy.special import chdtrc, fdtrc
 
 from ..errors import NotFoundError
@@ -78,6 +80,21 @@ def timing(con: duckdb.DuckDBPyConnection, name: str) -> Timing:
     found = con.sql("from refined_ephemeris where planet_key = $key", params=of_planet).pl()
     refined = found.row(0, named=True) if found.height else None
     return Timing(planet, times, refined, quadratic_chance(refined))
+
+
+def other_times(
+    con: duckdb.DuckDBPyConnection, planet_key: str, night: date | None, band: str | None
+) -> str:
+    """Hash the mid-times of a planet but that of one night and band.
+
+    Its O - C diagram changes with them.
+    """
+    rows = con.sql(
+        "from transit_time where planet_key = $key and not (night is not distinct from $night "
+        "and band is not distinct from $band) order by all",
+        params={"key": planet_key, "night": night, "band": band},
+    ).pl()
+    return xxhash.xxh3_128_hexdigest(rows.write_csv().encode())
 
 
 def quadratic_chance(refined: dict[str, Any] | None) -> float | None:

@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from .. import __version__
 from ..errors import FitError, NotFoundError
 from .joint import store_joint
+from .reports import written
 from .session import SESSION, plain
 
 if TYPE_CHECKING:
@@ -81,17 +82,6 @@ def report_planet(
     return _answer(document)
 
 
-def written(page: Path, mark: str) -> dict[str, Any] | None:
-    """Return the document of the report that is there, if it rests on the same and is whole."""
-    try:
-        document = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if document.pop("mark", None) != mark:
-        return None
-    return document if all(Path(path).is_file() for path in document["files"]) else None
-
-
 def _fitted(row: dict[str, Any], curves: "list[TransitCurve]") -> "JointFit":
     from ..analysis.joint_fit import fit_jointly
     from ..analysis.joint_model import joint_model
@@ -131,7 +121,9 @@ def _report(
     return PlanetReport(
         timing=found,
         joint=joint,
-        results=con.sql("from planet_result where planet_key = $key", params=of_planet).pl(),
+        results=con.sql(
+            "from planet_result where planet_key = $key order by all", params=of_planet
+        ).pl(),
         nights=shipped(con, "transit_summary", planet_name=row["planet_name"]),
         left_out=left_out,
         frames=pl.concat(frames) if frames else shipped(con, "provenance"),

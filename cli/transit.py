@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .. import __version__
 from ..errors import LockedError, StarmusterError
 from .answering import store_comparison
+from .reports import written
 from .session import SESSION, plain
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def report_transit(
         Posterior, PDF, and whether to write it all again.
     """
     from ..analysis.observed_transits import fitted, observe_curve, summary
+    from ..analysis.timing import other_times
 
     wanted = wanted or Wanted()
     warehouse = SESSION.warehouse()
@@ -67,9 +69,10 @@ def report_transit(
         transit = observe_curve(
             con, name, night=night, band=band, aperture=aperture, options=warehouse.config.ensemble
         )
+        times = other_times(con, transit.planet["planet_key"], transit.night, transit.band)
     page = output or warehouse.reports / _file_name(transit)
-    mark = f"{__version__} {transit.fingerprint} {wanted.mark} {injected or ''}"
-    if not wanted.is_anew and (document := _written(page, mark)) is not None:
+    mark = f"{__version__} {transit.fingerprint} {times} {wanted.mark} {injected or ''}"
+    if not wanted.is_anew and (document := written(page, mark)) is not None:
         SESSION.say("nothing it rests on has changed: the report stays (--anew writes it again)")
         return _answer(document)
     transit = fitted(transit)
@@ -85,17 +88,6 @@ def report_transit(
         text = json.dumps({"mark": mark} | document, indent=1)
         page.with_suffix(".json").write_text(text, encoding="utf-8")
     return _answer(document)
-
-
-def _written(page: Path, mark: str) -> dict[str, Any] | None:
-    """Return the document of the report that is there, if it rests on the same and is whole."""
-    try:
-        document = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if document.pop("mark", None) != mark:
-        return None
-    return document if all(Path(path).is_file() for path in document["files"]) else None
 
 
 def _sampled(transit: "ObservedTransit", wanted: Wanted) -> "ObservedTransit":
@@ -191,6 +183,8 @@ def _write(
     from ..analysis.pdf_report import render_pdf
     from ..analysis.report import assemble, render_page
     from ..analysis.report_content import TransitReport
+    from ..analysis.report_figures import times_figure
+    from ..analysis.timing import timing
     from ..warehouse.store import shipped
 
     curve = transit.curve
@@ -204,6 +198,7 @@ def _write(
         sources = sources.project("source_id, x_pix, y_pix, flux_adu").pl()
         reference = con.table("field_reference").filter(f"field_id = {transit.star.field_id}").pl()
         attitude = _attitude(con, reference["reference_frame_id"][0])
+        times = times_figure(timing(con, transit.planet["planet_name"]))
     target = sources.filter(source_id=transit.star.source_id).row(0, named=True)
     report = TransitReport(
         target_name=transit.planet["planet_name"],
@@ -228,6 +223,7 @@ def _write(
         own_curves=curve.own,
         correlation=residual_correlation(transit),
         minimum=transit.minimum,
+        more_figures=[] if times is None else [times],
         **_posterior_part(transit),
         **attitude,
     )
