@@ -5,6 +5,8 @@
 -- column quantity: radius_ratio, a_over_r, impact_parameter, inclination_deg, mid_bjd_tdb, period_d
 -- column band: of a radius ratio
 -- column found: by the fit, in the unit its name ends with
+-- column found_err: 1-sigma
+-- column published_err: 1-sigma
 -- column prior_err: width of the prior the fit had from the newest ephemeris; null: free
 -- column published: of mid_bjd_tdb as the published ephemeris predicts it for that transit
 -- column published_source: file and reference
