@@ -9,28 +9,24 @@ with usage as (
 )
 
 select
-    master.master_id,
-    master.kind,
-    camera.camera_name,
-    master.night,
-    master.band,
-    master.exposure_s,
-    master.sensor_degc,
-    master.gain_setting,
-    master.x_binning,
-    master.n_frame,
-    master.method,
-    master.level_adu,
-    master.noise_adu,
-    master_noise.noise_ratio,
+    master_id,
+    kind,
+    camera_name,
+    night,
+    band,
+    exposure_s,
+    sensor_degc,
+    gain_setting,
+    x_binning,
+    n_frame,
+    method,
+    level_adu,
+    noise_adu,
+    noise_ratio,
     coalesce(usage.n_light, 0) as n_light,
-    retired_master.reason as retired_because,
-    imported_master.path as imported_from,
-    master.file_name
-from master
-join camera using (camera_id)
-join master_noise using (master_id)
+    retired_because,
+    imported_from,
+    file_name
+from master_library
 left join usage using (master_id)
-left join retired_master using (master_id)
-left join imported_master using (master_id)
-order by master.night desc, master.kind, master.master_id;
+order by night desc, kind, master_id;

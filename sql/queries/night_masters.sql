@@ -10,27 +10,24 @@ with usage as (
 )
 
 select
-    master.master_id,
-    master.kind,
-    camera.camera_name,
-    master.night,
-    master.band,
-    master.exposure_s,
-    master.sensor_degc,
-    master.n_frame,
-    master.method,
-    master.level_adu,
-    master.noise_adu,
-    master_noise.expected_noise_adu,
-    master_noise.noise_ratio,
+    master_id,
+    kind,
+    camera_name,
+    night,
+    band,
+    exposure_s,
+    sensor_degc,
+    n_frame,
+    method,
+    level_adu,
+    noise_adu,
+    expected_noise_adu,
+    noise_ratio,
     coalesce(usage.n_light, 0) as n_light,
-    retired_master.reason as retired_because,
-    master.file_name,
-    master.checksum
-from master
-join camera using (camera_id)
-join master_noise using (master_id)
+    retired_because,
+    file_name,
+    checksum
+from master_library
 left join usage using (master_id)
-left join retired_master using (master_id)
-where master.night = $night::date or usage.master_id is not null
-order by master.kind, master.band, master.exposure_s, master.master_id;
+where night = $night::date or usage.master_id is not null
+order by kind, band, exposure_s, master_id;

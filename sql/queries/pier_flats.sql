@@ -23,17 +23,6 @@ both_sides as (
         having count(distinct pier_side) > 1
     )
     group by band
-),
-
-bias as (
-    select
-        frame.camera_id,
-        frame.night,
-        median(frame_level.level_adu) as bias_adu
-    from frame
-    join frame_level using (frame_id)
-    where frame.frame_type = 'bias' and frame.night is not null
-    group by all
 )
 
 select
@@ -42,11 +31,11 @@ select
     flat.band,
     flat.pier_side,
     flat.hdu_index,
-    arg_min(bias.bias_adu, abs(bias.night - flat.night)) as bias_adu
+    arg_min(bias_level.bias_adu, abs(bias_level.night - flat.night)) as bias_adu
 from flat
 join both_sides on
     both_sides.band is not distinct from flat.band
     and both_sides.night = flat.night
-join bias on bias.camera_id = flat.camera_id
+join bias_level on bias_level.camera_id = flat.camera_id
 group by flat.frame_id, flat.night, flat.band, flat.pier_side, flat.hdu_index
 order by flat.band, flat.pier_side, flat.frame_id;

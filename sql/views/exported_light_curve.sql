@@ -2,25 +2,17 @@
 -- all its times, magnitudes, circumstances and instruments. One row per frame, target and aperture
 -- that has stored comparison stars.
 -- requires: differential_light_curve
+-- requires: frame_name
 -- requires: calibrated_magnitude
--- column file_name: first name the frame was seen under, without its folder
 -- column camera_name: of the frame's camera
 -- column telescope_name: of the frame's camera
 create or replace view exported_light_curve as
-with named as (
-    select
-        frame_id,
-        parse_filename(min(path)) as file_name
-    from path
-    group by frame_id
-)
-
 select
     curve.frame_id,
     curve.source_id,
     curve.aperture_id,
     curve.field_id,
-    named.file_name,
+    frame_name.file_name,
     curve.night,
     curve.band,
     curve.exposure_s,
@@ -57,5 +49,5 @@ select
 from differential_light_curve as curve
 join frame using (frame_id)
 join camera using (camera_id)
-left join named using (frame_id)
+left join frame_name using (frame_id)
 left join calibrated_magnitude using (frame_id, source_id, aperture_id);

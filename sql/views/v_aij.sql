@@ -1,6 +1,7 @@
 -- Light curves under the names of an AstroImageJ table; the target is T1, pixels begin at 1. One row per
 -- frame, target and aperture that has stored comparison stars.
 -- requires: differential_light_curve
+-- requires: frame_name
 -- column Label: first name the frame was seen under
 -- column JD_UTC: unit=d; ucd=time.epoch; middle of the exposure
 -- column HJD_UTC: unit=d; ucd=time.epoch; middle of the exposure
@@ -21,21 +22,13 @@
 -- column Peak_T1: unit=adu; brightest raw pixel near the star
 -- column Saturated: 1 where the target is saturated or near it, else 0
 create or replace view v_aij as
-with named as (
-    select
-        frame_id,
-        parse_filename(min(path)) as file_name
-    from path
-    group by frame_id
-)
-
 select
     curve.source_id,
     curve.night,
     curve.band,
     curve.aperture_id,
     curve.frame_id,
-    named.file_name as "Label",
+    frame_name.file_name as "Label",
     curve.mid_jd_utc as "JD_UTC",
     curve.mid_hjd_utc as "HJD_UTC",
     curve.mid_bjd_tdb as "BJD_TDB",
@@ -56,4 +49,4 @@ select
     (curve.flags & (select bit_or("value") from flag where flag_name = 'SATURATED') <> 0)::integer
     as "Saturated"
 from differential_light_curve as curve
-left join named using (frame_id);
+left join frame_name using (frame_id);
