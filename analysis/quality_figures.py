@@ -51,7 +51,7 @@ def error_curves(terms: dict[str, Any], mag: Array) -> dict[str, Array]:
     found: dict[str, Array] = {}
     if terms["gain_e_per_adu"]:
         found["photons"] = 1 / np.sqrt(flux * terms["gain_e_per_adu"])
-    sky_adu = np.sqrt(n_pix * (1 + 1.19 * n_pix / n_sky)) * terms["sky_rms_adu"]
+    sky_adu = np.sqrt(n_pix * (1 + 1.19 * n_pix / n_sky)) * terms["pixel_noise_adu"]
     found["sky and read-out"] = sky_adu / flux
     if terms["flat_noise"] and terms["fwhm_pix"]:
         n_equal = 2.27 * terms["fwhm_pix"] ** 2

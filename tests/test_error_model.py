@@ -18,6 +18,7 @@ from starmuster.warehouse import packages
 CELL_PIX, N_CELL, N_FRAME = 22, 24, 180
 FWHM_PIX, RADIUS_PIX = 2.4, 4.5
 GAIN, READ_NOISE_E, SKY_E, BIAS_ADU = 1.4, 5.0, 80.0, 500.0
+SKY = {"sky_adu": SKY_E / GAIN, "sky_rms_adu": np.hypot(SKY_E**0.5, READ_NOISE_E) / GAIN}
 SATURATION_ADU = 65_535
 FLAT_NOISE = 0.004  # of one pixel of the master
 EXPOSURE_S, APERTURE_M = 60.0, 0.4
@@ -100,7 +101,7 @@ def pulls(database, fill, measured) -> pl.DataFrame:
         "source": [{"source_id": i, "field_id": 1} for i in range(N_CELL**2)],
         "master": [{"master_id": 1, "kind": "flat", "level_adu": 1.0, "noise_adu": FLAT_NOISE}],
         "calibration": [{"frame_id": i, "flat_master_id": 1} for i in ids],
-        "frame_quality": [{"frame_id": i, "fwhm_pix": FWHM_PIX} for i in ids],
+        "frame_quality": [{"frame_id": i, "fwhm_pix": FWHM_PIX} | SKY for i in ids],
         "field_frame": [{"frame_id": i, "field_id": 1} for i in ids],
         "vantage": [
             {"frame_id": i, "zenith_x": 1.0, "zenith_y": 0.0, "zenith_z": 0.0} for i in ids
@@ -141,3 +142,21 @@ def test_so_they_are_for_faint_and_bright_stars_alone(pulls):
         # counts are skewed, so the midmean of 80 e of sky is 0.1 ADU low: 0.09 for the faintest
         assert abs(part["pull"].mean()) < 0.11, faintest
         assert 0.94 < part["pull"].std() < 1.06, faintest
+
+
+@pytest.mark.parametrize(
+    ("sky_adu", "scatter_adu", "gain", "noise_adu"),
+    [
+        (100.0, 12.0, 2.0, 12.0),  # the sky of the frame: what was measured there
+        (108.0, 30.0, 2.0, 30.0),  # less than the noise above it: a corner where the flat is low
+        (600.0, 90.0, 2.0, np.sqrt(10.0**2 + 500 / 2)),  # a core: its photons, not its shape
+        (600.0, 17.0, 2.0, 17.0),  # never more than measured
+        (600.0, 90.0, None, 90.0),
+        (600.0, None, 2.0, None),
+    ],
+)
+def test_the_shape_of_a_bright_sky_is_no_noise(database, sky_adu, scatter_adu, gain, noise_adu):
+    found = database.execute(
+        "select pixel_noise_adu($1, $2, 100.0, 10.0, $3)", [sky_adu, scatter_adu, gain]
+    ).fetchone()[0]
+    assert found == (None if noise_adu is None else pytest.approx(noise_adu))

@@ -18,7 +18,7 @@ TERMS = {
     "gain_source": "photon transfer",
     "n_pix": 120.0,
     "n_sky_pix": 700,
-    "sky_rms_adu": 17.0,
+    "pixel_noise_adu": 17.0,
     "flat_noise": 0.003,
     "fwhm_pix": 4.1,
     "scintillation": 0.0006,

@@ -10,7 +10,7 @@ select
     any_value(frame_noise.gain_source) as gain_source,
     median(light_curve.n_pix) as n_pix,
     median(light_curve.n_sky_pix) as n_sky_pix,
-    median(light_curve.sky_rms_adu) as sky_rms_adu,
+    median(light_curve.pixel_noise_adu) as pixel_noise_adu,
     median(flat.noise_adu / nullif(flat.level_adu, 0)) as flat_noise,
     median(light_curve.frame_fwhm_pix) as fwhm_pix,
     median(light_curve.scintillation) as scintillation,

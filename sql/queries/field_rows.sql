@@ -21,6 +21,8 @@ chosen as materialized (
         jd_utc(frame.mid_utc) as mid_bjd,
         frame.exposure_s,
         frame_noise.gain_e_per_adu,
+        frame_quality.sky_adu as frame_sky_adu,
+        frame_quality.sky_rms_adu as frame_rms_adu,
         coalesce(frame_quality.flags, 0) as frame_flags
     from field_frame
     join frame using (frame_id)
@@ -41,7 +43,11 @@ select
     aperture_flux.flux_adu / chosen.exposure_s as flux_adu,
     flux_err_adu(
         aperture_flux.flux_adu, chosen.gain_e_per_adu, aperture_flux.n_pix, measurement.n_sky_pix,
-        measurement.sky_rms_adu, null, null, null
+        pixel_noise_adu(
+            measurement.sky_adu_per_pix, measurement.sky_rms_adu, chosen.frame_sky_adu,
+            chosen.frame_rms_adu, chosen.gain_e_per_adu
+        ),
+        null, null, null
     ) / chosen.exposure_s as flux_err_adu,
     is_clean(measurement.flags | aperture_flux.flags | chosen.frame_flags) as is_clean,
     measurement.x_pix,

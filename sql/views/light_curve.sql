@@ -8,6 +8,7 @@
 -- column x_pix: unit=pix; ucd=pos.cartesian.x;instr.det; in the frame, 0-based
 -- column y_pix: unit=pix; ucd=pos.cartesian.y;instr.det; in the frame, 0-based
 -- column sky_rms_adu: unit=adu; scatter of one sky pixel of the annulus
+-- column pixel_noise_adu: unit=adu; what of it counts as noise, see the macro of this name
 -- column fwhm_pix: unit=pix; of the star in this frame; null if too faint
 -- column mid_jd_utc: unit=d; ucd=time.epoch; Julian date of the middle of the exposure, UTC
 -- column mid_bjd_tdb: unit=d; ucd=time.epoch; barycentric Julian date, TDB, for the position of the star
@@ -60,6 +61,13 @@ with placed as (
         measurement.peak_adu,
         measurement.fwhm_pix,
         frame_quality.fwhm_pix as frame_fwhm_pix,
+        pixel_noise_adu(
+            measurement.sky_adu_per_pix,
+            measurement.sky_rms_adu,
+            frame_quality.sky_adu,
+            frame_quality.sky_rms_adu,
+            frame_noise.gain_e_per_adu
+        ) as pixel_noise_adu,
         measurement.flags | frame_quality.flags | (star.flags & source_flag_bits())
         | case when frame_verdict.is_rejected then rejected_frame_bit() else 0 end
         | case when frame_verdict.is_cloudy then low_transparency_bit() else 0 end as flags,
@@ -99,7 +107,7 @@ with_error as (
         measured.*,
         scintillation(aperture_m, elevation_m, exposure_s, airmass) as scintillation,
         flux_err_adu(
-            flux_adu, gain_e_per_adu, n_pix, n_sky_pix, sky_rms_adu, flat_noise, frame_fwhm_pix,
+            flux_adu, gain_e_per_adu, n_pix, n_sky_pix, pixel_noise_adu, flat_noise, frame_fwhm_pix,
             scintillation(aperture_m, elevation_m, exposure_s, airmass)
         ) as flux_err_adu
     from measured
@@ -137,6 +145,7 @@ select
     y_pix,
     sky_adu_per_pix,
     sky_rms_adu,
+    pixel_noise_adu,
     n_sky_pix,
     peak_adu,
     fwhm_pix,
