@@ -68,7 +68,7 @@ def diagram_figure(
 
 def axis_label(diagram: Diagram, quantity: str) -> str:
     """Return what an axis shows and on which system."""
-    return f"{quantity} ({diagram.photometric_system or 'instrumental'}, mag)"
+    return f"{quantity} ({diagram.system_name}, mag)"
 
 
 def corner_figure(fit: IsochroneFit, *, width_in: float = WIDE_IN) -> Figure:

@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..warehouse.store import shipped
 from .canvas import floats
 from .colour_magnitude import Diagram
+from .colour_terms import seen_through
 from .extinction import FIXED, Extinction
 from .isochrone_fit import ENOUGH, IsochroneFit
 from .isochrone_likelihood import Stars
@@ -53,7 +54,8 @@ class Wanted:
 def load_grids(con: duckdb.DuckDBPyConnection, diagram: Diagram) -> list[Grid]:
     """Return every grid with the bands of a diagram, on its photometric system.
 
-    Of an instrumental diagram, on any one system that has its bands.
+    Of an instrumental diagram, on any one system that has its bands; of a natural one, as the
+    instrument sees it.
 
     Raises
     ------
@@ -92,7 +94,8 @@ def load_grids(con: duckdb.DuckDBPyConnection, diagram: Diagram) -> list[Grid]:
         red=diagram.red,
         mag=diagram.mag_band,
     )
-    return grids(points, systems[0], bands)
+    found = grids(points, systems[0], bands)
+    return found if diagram.terms is None else [diagram.terms.of_grid(grid) for grid in found]
 
 
 def make_problem(diagram: Diagram, found: Sequence[Grid], wanted: Wanted, *, fit: bool) -> Problem:
@@ -133,7 +136,7 @@ def make_problem(diagram: Diagram, found: Sequence[Grid], wanted: Wanted, *, fit
     return Problem(
         stars,
         grid,
-        wanted.extinction,
+        seen_through(wanted.extinction, diagram.terms),
         values,
         tuple(name for name in free if name not in wanted.held),
         tuple(prior for prior in wanted.priors if prior.parameter in free),

@@ -106,10 +106,12 @@ def page_data(
         }
     return {
         "name": diagram.name,
-        "target": [diagram.name] if diagram.field_id is not None else ["--catalogue", diagram.name],
+        "target": [diagram.name, *(["--natural"] if diagram.terms else [])]
+        if diagram.field_id is not None
+        else ["--catalogue", diagram.name],
         "colour": diagram.colour_name,
         "mag": diagram.mag_band,
-        "system": diagram.photometric_system or "instrumental",
+        "system": diagram.system_name,
         "stars": {name: _numbers(stars[name], STAR_COLUMNS[name]) for name in names}
         | ({"star_name": stars["star_name"].to_list()} if "star_name" in stars.columns else {}),
         "points": _points(points),

@@ -64,7 +64,7 @@ class CmdReport:
 def cmd_page(report: CmdReport) -> Page:
     """Lay out the page of a diagram."""
     diagram = report.diagram
-    state = diagram.photometric_system or "instrumental, not calibrated"
+    state = diagram.system_name if diagram.is_calibrated else "instrumental, not calibrated"
     head = [
         ("Stars", f"{diagram.stars.height} of {diagram.n_before}"),
         ("Colour, magnitude", f"{diagram.colour_name}, {diagram.mag_band}"),

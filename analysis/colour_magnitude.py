@@ -8,6 +8,7 @@ import polars as pl
 
 from ..errors import AnalysisError, NotFoundError, UsageError
 from ..warehouse.store import shipped
+from .colour_terms import ColourTerms, load_terms
 
 COLUMNS = (
     "source_id",
@@ -22,7 +23,15 @@ COLUMNS = (
     "flags",
 )
 MANY_BLENDED = 0.3  # share of stars with a neighbour's light that is worth a warning
-OF_FRAMES = ("aperture_id", "take", "min_frame", "max_err_mag", "max_blended", "with_unclean")
+OF_FRAMES = (
+    "aperture_id",
+    "take",
+    "min_frame",
+    "max_err_mag",
+    "max_blended",
+    "with_unclean",
+    "is_natural",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +47,15 @@ class Selection:
     photometric_system
         None: the one with most frames.
     max_err_mag
-        Of a single measurement.
+        That a single measurement of a star typically has.
     max_blended
         Share of a star's measurements that hold a neighbour's light.
     ra_deg, dec_deg
         Centre that separations are from; None: the middle of the stars.
     pm_ra_mas_per_yr, pm_dec_mas_per_yr, pm_reach_mas_per_yr
         Proper motion of the members, and how far from it one may be.
+    is_natural
+        Leave colour terms out: magnitudes as the instrument sees them.
     """
 
     aperture_id: int | None = None
@@ -63,6 +74,7 @@ class Selection:
     pm_ra_mas_per_yr: float | None = None
     pm_dec_mas_per_yr: float | None = None
     pm_reach_mas_per_yr: float | None = None
+    is_natural: bool = False
 
     def described(self) -> dict[str, Any]:
         """Return the limits that are set."""
@@ -81,6 +93,8 @@ class Diagram:
         None: instrumental.
     catalogue_name
         Behind the zero points, or whose stars these are.
+    terms
+        What stands between natural and standard magnitudes; None: these are standard.
     """
 
     name: str
@@ -95,6 +109,13 @@ class Diagram:
     selection: Selection
     n_before: int
     warnings: tuple[str, ...] = field(default=())
+    terms: ColourTerms | None = None
+
+    @property
+    def system_name(self) -> str:
+        """What magnitudes are on, in words."""
+        natural = ", natural" if self.selection.is_natural else ""
+        return f"{self.photometric_system or 'instrumental'}{natural}"
 
     @property
     def is_calibrated(self) -> bool:
@@ -152,7 +173,11 @@ def field_diagram(
     selection = replace(selection, aperture_id=aperture_id)
     wanted = {"field": str(field_id), "blue": blue, "red": red, "mag": mag_band}
     stars = shipped(con, "colour_magnitude", **wanted, **asdict(selection))
-    free = Selection(aperture_id=aperture_id, photometric_system=selection.photometric_system)
+    free = Selection(
+        aperture_id=aperture_id,
+        photometric_system=selection.photometric_system,
+        is_natural=selection.is_natural,
+    )
     everyone = (
         stars if selection == free else shipped(con, "colour_magnitude", **wanted, **asdict(free))
     )
@@ -185,6 +210,17 @@ def field_diagram(
         selection,
         everyone.height,
         tuple(_warnings(stars, is_calibrated=first["photometric_system"] is not None)),
+        load_terms(
+            con,
+            field_name,
+            field_id=field_id,
+            aperture_id=aperture_id,
+            bands=bands,
+            catalogue_name=first["catalogue_name"],
+            photometric_system=first["photometric_system"],
+        )
+        if selection.is_natural
+        else None,
     )
 
 

@@ -242,9 +242,8 @@ def _begin(problem: Problem, free: list[str], seed: int) -> dict[str, float]:
 def _coarse(problem: Problem, seed: int) -> Problem:
     n_star = len(problem.stars.mag)
     chosen = np.random.default_rng(seed).permutation(n_star)[:N_STAR_START]
-    some = [getattr(problem.stars, name)[chosen] for name in type(problem.stars).__slots__]
     coarse = problem.begun()
-    coarse.stars = type(problem.stars)(*some)
+    coarse.stars = problem.stars.chosen(chosen)
     return coarse
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .isochrone_cloud import PAIR_BLUR_COLOUR, PAIR_BLUR_MAG, Cloud, Points
+from .isochrone_cloud import SHARP_MAG2, Cloud, Points
 
 Array = NDArray[np.float64]
 
@@ -44,6 +44,10 @@ class Stars:
     def colour_range(self) -> float:
         """Span of the colours, over which field stars are spread."""
         return float(max(np.ptp(self.colour), 0.1))
+
+    def chosen(self, which: NDArray) -> "Stars":
+        """Return some of the stars, by a mask or by indices."""
+        return Stars(*(getattr(self, name)[which] for name in Stars.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,51 +83,60 @@ def star_likelihood(
         np.sqrt(stars.mag_err**2 + FLOOR_MAG**2 + jitter),
         stars.covariance,
     )
-    single = _sums(moved, model.single, (0.0, 0.0))
-    pair = _sums(moved, model.pair, (PAIR_BLUR_COLOUR, PAIR_BLUR_MAG))
-    share = mixture.binary_fraction
-    both = (1 - share) * single[0] + share * pair[0]
-    at_magnitude = (1 - share) * single[1] + share * pair[1]
+    is_sharp = moved.colour_err * moved.mag_err < SHARP_MAG2
+    pairs = np.empty_like(colour)
+    for points, some in ((model.pair, ~is_sharp), (model.fine_pair, is_sharp)):
+        pairs[some] = _joint(*_of_stars(moved.chosen(some)), *_of_points(points))
+    joint = _joint(*_of_stars(moved), *_of_points(model.single)), pairs
+    alone = (
+        _alone(mag, moved.mag_err, points.mag, points.weight)
+        for points in (model.single, model.pair)
+    )
+    share = np.array([1 - mixture.binary_fraction, mixture.binary_fraction])
+    both, at_magnitude = share @ np.array(joint), share @ np.array([*alone])
     member = (1 - mixture.field_fraction) * both / (at_magnitude + NOBODY)
     field = mixture.field_fraction / stars.colour_range
     density = member + field
     return density, np.divide(member, density, out=np.zeros_like(density), where=density > 0)
 
 
-def _sums(stars: Stars, points: Points, blur: tuple[float, float]) -> tuple[Array, Array]:
-    return _kernel(
-        (stars.colour, stars.mag),
-        (
-            stars.colour_err**2 + blur[0] ** 2,
-            stars.mag_err**2 + blur[1] ** 2,
-            stars.covariance,
-        ),
-        (points.colour, points.mag, points.weight),
-    )
+def _of_stars(stars: Stars) -> tuple[Array, ...]:
+    return stars.colour, stars.mag, stars.colour_err**2, stars.mag_err**2, stars.covariance
+
+
+def _of_points(points: Points) -> tuple[Array, Array, Array]:
+    return points.colour, points.mag, points.weight
 
 
 @njit(cache=True, nogil=True)
-def _kernel(stars, variances, points):
-    """Sum Gaussians at points sorted by magnitude: joint density, and of the magnitude alone."""
-    colour, mag = stars
-    var_colour, var_mag, covariance = variances
-    at_colour, at_mag, weight = points
-    joint, alone = np.zeros(len(colour)), np.zeros(len(colour))
+def _joint(colour, mag, var_colour, var_mag, covariance, at_colour, at_mag, weight):  # noqa: PLR0917
+    """Sum two-dimensional Gaussians at points sorted by magnitude, shape (n_star,)."""
+    density = np.zeros(len(colour))
     for i in range(len(colour)):
         reach = REACH * np.sqrt(var_mag[i])
         first = np.searchsorted(at_mag, mag[i] - reach)
         last = np.searchsorted(at_mag, mag[i] + reach)
-        determinant = var_colour[i] * var_mag[i] - covariance[i] ** 2
         slope = covariance[i] / var_mag[i]
         width = var_colour[i] - covariance[i] * slope  # of the colour at a given magnitude
-        in_joint, in_alone = 0.0, 0.0
         for k in range(first, last):
             off = mag[i] - at_mag[k]
-            at = weight[k] * np.exp(-0.5 * off * off / var_mag[i])
-            in_alone += at
             aside = colour[i] - at_colour[k] - slope * off
-            if aside * aside < REACH * REACH * width:
-                in_joint += at * np.exp(-0.5 * aside * aside / width)
-        joint[i] = in_joint / (2 * np.pi * np.sqrt(determinant))
-        alone[i] = in_alone / np.sqrt(2 * np.pi * var_mag[i])
-    return joint, alone
+            far = aside * aside / width
+            if far < REACH * REACH:
+                density[i] += weight[k] * np.exp(-0.5 * (far + off * off / var_mag[i]))
+        density[i] /= 2 * np.pi * np.sqrt(width * var_mag[i])
+    return density
+
+
+@njit(cache=True, nogil=True)
+def _alone(mag, mag_err, at_mag, weight):
+    """Sum Gaussians of the magnitude alone, shape (n_star,)."""
+    density = np.zeros(len(mag))
+    for i in range(len(mag)):
+        first = np.searchsorted(at_mag, mag[i] - REACH * mag_err[i])
+        last = np.searchsorted(at_mag, mag[i] + REACH * mag_err[i])
+        for k in range(first, last):
+            off = (mag[i] - at_mag[k]) / mag_err[i]
+            density[i] += weight[k] * np.exp(-0.5 * off * off)
+        density[i] /= np.sqrt(2 * np.pi) * mag_err[i]
+    return density

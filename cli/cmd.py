@@ -36,7 +36,7 @@ class Limits:
     min_frames
         Frames in each band.
     max_err
-        Largest error of a single measurement, mag.
+        Largest error that a single measurement of a star has, mag.
     max_blended
         Largest share of a star's measurements with a neighbour's light, 0 to 1.
     unclean
@@ -49,6 +49,8 @@ class Limits:
         LOW:HIGH in mas, of the catalogue.
     proper_motion
         RA,DEC,REACH in mas/yr, of the catalogue; RA times cos(dec).
+    natural
+        Leave colour terms out; isochrones are brought to the instrument's passbands.
     """
 
     aperture: str | None = None
@@ -64,6 +66,7 @@ class Limits:
     outer: float | None = None
     parallax: str | None = None
     proper_motion: str | None = None
+    natural: Annotated[bool, Parameter(negative=())] = False
 
 
 @Parameter(name="*")
@@ -240,7 +243,7 @@ def tell_diagram(diagram: "Diagram", fit: "IsochroneFit | None") -> None:
     """Say what is shown, and what limits it."""
     from ..analysis.cmd_isochrones import what_limits
 
-    state = diagram.photometric_system or "instrumental, not calibrated"
+    state = diagram.system_name if diagram.is_calibrated else "instrumental, not calibrated"
     SESSION.tell(
         f"{diagram.name}: {diagram.stars.height} of {diagram.n_before} stars with "
         f"{diagram.colour_name} and {diagram.mag_band}, {state}"
@@ -289,6 +292,7 @@ def _selection(con: Any, limits: Limits) -> "Selection":
         pm_ra_mas_per_yr=motion[0],
         pm_dec_mas_per_yr=motion[1],
         pm_reach_mas_per_yr=motion[2],
+        is_natural=limits.natural,
     )
 
 

@@ -65,7 +65,7 @@ def _write_stars(warehouse: "Warehouse", diagram: "Diagram", path: Path) -> None
         "target": diagram.name,
         "colour": diagram.colour_name,
         "magnitude": diagram.mag_band,
-        "photometric_system": diagram.photometric_system or "instrumental",
+        "photometric_system": diagram.system_name,
         "command": SESSION.command,
     }
     suffix = path.suffix.lower()
@@ -85,6 +85,7 @@ def _page(warehouse: "Warehouse", diagram: "Diagram", fit: "IsochroneFit | None"
     from .. import __version__
     from ..analysis.cmd_isochrones import load_grids, what_limits
     from ..analysis.cmd_page import MOST_POINTS, Setting, render_diagram_page
+    from ..analysis.colour_terms import seen_through
     from ..analysis.extinction import Extinction
     from ..warehouse.store import shipped
 
@@ -123,7 +124,7 @@ def _page(warehouse: "Warehouse", diagram: "Diagram", fit: "IsochroneFit | None"
         diagram,
         points=points,
         isochrones=isochrones,
-        extinction=fit.problem.extinction if fit else Extinction(),
+        extinction=fit.problem.extinction if fit else seen_through(Extinction(), diagram.terms),
         setting=setting,
         version=__version__,
         command=SESSION.command,

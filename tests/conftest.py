@@ -7,14 +7,16 @@ import subprocess
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 import polars as pl
 import pytest
 
 from starmuster.cli.session import SESSION, Session
+from starmuster.transforms.flags import MEANINGS
 from starmuster.warehouse import migrate, packages
+from starmuster.warehouse.runs import Run
 from starmuster.warehouse.store import DATABASE_NAME, Warehouse
 
 
@@ -95,6 +97,137 @@ def _neutral(dtype: pl.DataType) -> Any:
         pl.Date: date(2024, 3, 8),
         pl.Datetime: datetime(2024, 3, 8),
     }[dtype.base_type()]
+
+
+Tables = dict[str, list[dict[str, Any]]]
+
+
+class FourStars:
+    """A field of four stars on seven frames in three bands, zero points and colour terms known."""
+
+    bands: ClassVar = {"g": (1, 2, 3), "i": (4, 5), "r": (6, 7)}
+    exposure_s = 30.0
+    zero: ClassVar = {1: 24.0, 2: 23.64, 3: 24.1, 4: 23.5, 5: 23.4, 6: 23.9, 7: 23.8}
+    term: ClassVar = {"g": 0.05, "i": -0.03, "r": 0.02}
+    pivot = 0.8
+    # source: g, r, i as they are; separation from the first in arcsec
+    stars: ClassVar = {
+        1: (16.0, 15.4, 15.1),
+        2: (15.0, 15.1, 15.2),
+        3: (17.5, 16.6, 16.1),
+        4: (16.2, 15.6, 15.3),
+    }
+    side_arcsec: ClassVar = {1: 0.0, 2: 30.0, 3: 120.0, 4: 300.0}
+    place = 250.42, 36.46
+
+    def band_of(self, frame_id: int) -> str:
+        return next(band for band, frames in self.bands.items() if frame_id in frames)
+
+    def flux_adu(self, star: int, frame_id: int, *, off_mag: float = 0.0) -> float:
+        """Flux on a frame: the colour term makes the instrument see another band."""
+        g, r, i = self.stars[star]
+        band = self.band_of(frame_id)
+        standard = {"g": g, "r": r, "i": i}[band]
+        natural = standard - self.term[band] * (g - i - self.pivot)
+        return self.exposure_s * 10 ** (-0.4 * (natural - self.zero[frame_id] + off_mag))
+
+    def night(self, **changes: list[dict[str, Any]]) -> Tables:
+        """Rows of all tables, by name."""
+        frames = [(frame_id, band) for band, ids in self.bands.items() for frame_id in ids]
+        pairs = [(frame_id, star) for frame_id, _ in frames for star in self.stars]
+        zero = {
+            "aperture_id": 1,
+            "zero_point_err_mag": 0.0,
+            "colour": "g-i",
+            "colour_pivot_mag": self.pivot,
+            "colour_spread_mag": 0.0,
+            "position_mag": [],
+            "n_star": 50,
+            "catalogue_name": "panstarrs",
+            "photometric_system": "Pan-STARRS",
+            "method": "fit",
+        }
+        return {
+            "flag": [
+                {
+                    "bit": flag.bit_length() - 1,
+                    "value": int(flag),
+                    "flag_name": (flag.name or "").lower(),
+                    "is_severe": meaning.is_severe,
+                }
+                for flag, meaning in MEANINGS.items()
+            ],
+            "camera": [{"camera_id": 1, "gain_e_per_adu": 1.0}],
+            "aperture": [
+                {"aperture_id": 1, "kind": "pix", "radius": 4.0, "aperture_name": "4 pix"}
+            ],
+            "field": [{"field_id": 1, "field_name": "M 13", "ra_deg": 250.42, "dec_deg": 36.46}],
+            "source": [
+                {
+                    "source_id": star,
+                    "field_id": 1,
+                    "ra_deg": self.place[0],
+                    "dec_deg": self.place[1] + self.side_arcsec[star] / 3600,
+                }
+                for star in self.stars
+            ],
+            "frame": [
+                {
+                    "frame_id": frame_id,
+                    "content_hash": str(frame_id),
+                    "frame_type": "light",
+                    "band": band,
+                    "exposure_s": self.exposure_s,
+                    "camera_id": 1,
+                    "n_x_pix": 100,
+                    "n_y_pix": 100,
+                }
+                for frame_id, band in frames
+            ],
+            "field_frame": [{"frame_id": frame_id, "field_id": 1} for frame_id, _ in frames],
+            "frame_quality": [{"frame_id": frame_id, "fwhm_pix": 3.0} for frame_id, _ in frames],
+            "measurement": [
+                {"frame_id": frame_id, "source_id": star, "sky_rms_adu": 1.0, "n_sky_pix": 300}
+                for frame_id, star in pairs
+            ],
+            "aperture_flux": [
+                {
+                    "frame_id": frame_id,
+                    "source_id": star,
+                    "aperture_id": 1,
+                    "n_pix": 50.0,
+                    "flux_adu": self.flux_adu(star, frame_id),
+                }
+                for frame_id, star in pairs
+            ],
+            "zero_point": [
+                zero
+                | {
+                    "frame_id": frame_id,
+                    "zero_point_mag": self.zero[frame_id],
+                    "colour_term": self.term[b],
+                }
+                for frame_id, b in frames
+            ],
+        } | changes
+
+
+@pytest.fixture(scope="session")
+def four_stars() -> FourStars:
+    """A field whose magnitudes, zero points and colour terms are known."""
+    return FourStars()
+
+
+@pytest.fixture
+def build(warehouse: Warehouse, fill) -> Callable[[Tables], Warehouse]:
+    """Store rows of tables, columns that are not given filled with neutral values."""
+
+    def filled(tables: Tables) -> Warehouse:
+        with Run(warehouse, "test", "0") as run:
+            run.store("test", {name: fill(name, rows) for name, rows in tables.items() if rows})
+        return warehouse
+
+    return filled
 
 
 @pytest.fixture

@@ -496,6 +496,12 @@ def documents(played) -> dict[tuple[str, str], list[dict[str, Any]]]:
     document_of("comparison", "pin", PLANET, "3")
     pinned = document_of("comparison", "list")
     document_of("comparison", "free", PLANET, "3")
+    Path("sdss.csv").write_text(
+        "ra,dec,g,r,i\n"
+        + "".join(f"{150 + n / 60},20,{14 + n / 10},13.5,13.4\n" for n in range(12))
+    )
+    document_of("import", "catalogue", "sdss.csv", "--as", "sdss")
+    listed = ["--catalogue", "sdss", "--colour", "g-i", "--mag", "r"]  # frames are in one band
     return {
         ("--json", "JSON of an error, object"): [document_of("stars", "nowhere")],
         ("init", "JSON, object"): [new],
@@ -531,6 +537,10 @@ def documents(played) -> dict[tuple[str, str], list[dict[str, Any]]]:
         ("import ephemerides", "JSON, each of `refused`"): refused["refused"],
         ("report transit", "JSON, object"): [fit],
         ("report night", "JSON, object"): [document_of("report", "night")],
+        ("cmd", "JSON, list; each"): document_of("cmd", *listed, "--output", "cmd.csv"),
+        ("report cmd", "JSON, object"): [
+            document_of("report", "cmd", *listed, "--output", "cmd.html")
+        ],
         ("masters", "JSON, list; each"): document_of("masters"),
         ("masters", "JSON with the number of a master, list; each"): document_of("masters", "1"),
         ("camera", "JSON, list; each"): document_of("camera"),
@@ -557,7 +567,6 @@ def test_every_document_has_the_keys_and_types_that_are_documented(documents):
     assert set(documented) - {
         ("demo", "JSON, object"),
         ("demo", "JSON, each of `recovery`"),
-        ("cmd", "JSON, list, one object a star, brightest first"),  # takes two bands
     } == set(documents)
     for where, examples in documents.items():
         types = {bare(row[0]): row[1] for row in documented[where]}

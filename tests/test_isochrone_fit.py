@@ -7,14 +7,12 @@ import pytest
 
 from starmuster.analysis.cmd_isochrones import LITTLE_GAIN
 from starmuster.analysis.extinction import find_law
-from starmuster.analysis.isochrone_cloud import Cloud, Points, cloud
+from starmuster.analysis.isochrone_cloud import SHARP_MAG2, Cloud, Points, cloud
 from starmuster.analysis.isochrone_fit import by_hand, fit_least_squares, fit_posterior
 from starmuster.analysis.isochrone_likelihood import (
     FLOOR_COLOUR,
     FLOOR_MAG,
     NOBODY,
-    PAIR_BLUR_COLOUR,
-    PAIR_BLUR_MAG,
     Mixture,
     Stars,
     star_likelihood,
@@ -93,13 +91,13 @@ def problem(stars: Stars, *free: str, **changes) -> Problem:
 
 def test_the_likelihood_is_the_naive_sum_over_all_points():
     rng = np.random.default_rng(3)
-    n_star, n_point = 40, 300
+    n_star, n_point = 40, 600
     stars = Stars(
         rng.uniform(0, 1, n_star),
         rng.uniform(15, 18, n_star),
-        rng.uniform(0.02, 0.1, n_star),
-        rng.uniform(0.02, 0.1, n_star),
-        rng.uniform(-3e-4, 3e-4, n_star),
+        10 ** rng.uniform(-2.3, -1, n_star),
+        10 ** rng.uniform(-2.3, -1, n_star),
+        rng.uniform(-1e-4, 1e-4, n_star),
     )
 
     def some() -> Points:
@@ -107,42 +105,38 @@ def test_the_likelihood_is_the_naive_sum_over_all_points():
         mag = np.sort(rng.uniform(0, 5, n_point))
         return Points(rng.uniform(-0.2, 1.2, n_point), mag, weight / weight.sum())
 
-    model, mixture = Cloud(some(), some()), Mixture(0.3, 0.2, 0.03)
+    model, mixture = Cloud(some(), some(), some()), Mixture(0.3, 0.2, 0.01)
     density, is_member = star_likelihood(stars, model, (0.1, 13.5), mixture)
+    sharp = []
     for i in range(n_star):
+        matrix = np.array(
+            [
+                [stars.colour_err[i] ** 2 + FLOOR_COLOUR**2 + 0.01**2, stars.covariance[i]],
+                [stars.covariance[i], stars.mag_err[i] ** 2 + FLOOR_MAG**2 + 0.01**2],
+            ]
+        )
+        sharp.append(matrix[0, 0] * matrix[1, 1] < SHARP_MAG2**2)
         joint, alone = 0.0, 0.0
-        for points, blur, share in (
-            (model.single, (0, 0), 0.7),
-            (model.pair, (PAIR_BLUR_COLOUR, PAIR_BLUR_MAG), 0.3),
+        # sharp stars see the finer pairs; for the magnitude alone the coarse ones do
+        for points, share, in_joint, in_alone in (
+            (model.single, 0.7, True, True),
+            (model.pair, 0.3, not sharp[-1], True),
+            (model.fine_pair, 0.3, sharp[-1], False),
         ):
-            matrix = np.array(
-                [
-                    [
-                        stars.colour_err[i] ** 2 + FLOOR_COLOUR**2 + 0.03**2 + blur[0] ** 2,
-                        stars.covariance[i],
-                    ],
-                    [
-                        stars.covariance[i],
-                        stars.mag_err[i] ** 2 + FLOOR_MAG**2 + 0.03**2 + blur[1] ** 2,
-                    ],
-                ]
-            )
             off = np.array(
                 [stars.colour[i] - 0.1 - points.colour, stars.mag[i] - 13.5 - points.mag]
             )
             chi2 = np.einsum("in,ij,jn->n", off, np.linalg.inv(matrix), off)
             norm = 2 * np.pi * np.sqrt(np.linalg.det(matrix))
-            joint += share * np.sum(points.weight * np.exp(-chi2 / 2)) / norm
-            alone += (
-                share
-                * np.sum(points.weight * np.exp(-(off[1] ** 2) / 2 / matrix[1, 1]))
-                / np.sqrt(2 * np.pi * matrix[1, 1])
-            )
+            at_mag = np.exp(-(off[1] ** 2) / 2 / matrix[1, 1]) / np.sqrt(2 * np.pi * matrix[1, 1])
+            joint += share * in_joint * np.sum(points.weight * np.exp(-chi2 / 2)) / norm
+            alone += share * in_alone * np.sum(points.weight * at_mag)
         member = 0.8 * joint / (alone + NOBODY)
         total = member + 0.2 / stars.colour_range
         # the sums leave out what lies beyond five sigmas
         assert density[i] == pytest.approx(total, rel=3e-3, abs=1e-4)
         assert is_member[i] == pytest.approx(member / total, abs=3e-3)
+    assert 0 < sum(sharp) < n_star
 
 
 def test_pairs_are_no_fainter_than_their_primary_and_at_most_twice_as_bright():

@@ -61,7 +61,7 @@ def sky(database, fill) -> Sky:
             {
                 "bit": flag.bit_length() - 1,
                 "value": int(flag),
-                "flag_name": flag.name,
+                "flag_name": (flag.name or "").lower(),
                 "meaning": meaning.text,
                 "is_severe": meaning.is_severe,
             }

@@ -56,7 +56,7 @@ def tables(fill) -> dict[str, pl.DataFrame]:
         "camera": [{"camera_id": 1, "gain_e_per_adu": gain}],
         "field": [{"field_id": 1, "field_name": "Here", "ra_deg": 30.0, "dec_deg": 40.0}],
         "aperture": [{"aperture_id": 1, "kind": "pix", "radius": 4.0, "aperture_name": "4 pix"}],
-        "flag": [{"bit": 0, "value": 1, "flag_name": "SATURATED", "is_severe": True}],
+        "flag": [{"bit": 0, "value": 1, "flag_name": "saturated", "is_severe": True}],
         "source": [
             {"source_id": s + 1, "field_id": 1, "flux_adu": float(flux[s].mean())}
             for s in range(N_STAR)

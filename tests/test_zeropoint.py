@@ -109,6 +109,22 @@ def test_stars_of_one_colour_give_no_colour_term():
     assert solve_zero_points(points).terms.colour_term is None
 
 
+def test_a_cluster_whose_stars_crowd_at_one_colour_has_a_colour_term():
+    """Its turn-off holds most of the bright stars; giants and field stars tell the term."""
+    points = sky(8)
+    off = (points["colour_mag"] - PIVOT).to_numpy() * np.where(points["source_id"] % 4 > 0, 0.95, 0)
+    change = pl.Series(COLOUR_TERM * off)  # what the instrument would have seen of the bluer star
+    points = points.with_columns(
+        colour_mag=points["colour_mag"] - off, reference_mag=points["reference_mag"] - change
+    )
+    middle = points.filter(pl.col("source_id") % 4 > 0)["colour_mag"]
+    assert middle.std() < 0.02
+    terms = solve_zero_points(points).terms
+    assert terms.colour_term is not None
+    assert terms.colour_term_err is not None
+    assert abs(terms.colour_term - COLOUR_TERM) < 4 * terms.colour_term_err < 0.03
+
+
 def test_a_curved_field_comes_out_with_degree_two():
     bend = 0.04 * pl.col("v") ** 2
     solution = solve_zero_points(sky(6).with_columns(pl.col("mag") - bend), position_degree=2)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import PhotometryError
 from .apertures import annulus_skies, circle_sums, peaks
-from .background import Background, check_mask, float_image, sky_change
+from .background import Background, check_mask, float_image, level_at, rms_at, sky_change
 from .blending import blending
 from .flags import Flag
 from .growth import (
@@ -25,8 +25,10 @@ from .mask import NOT_SKY, UNUSABLE, PixelMask, mask_bits
 from .missing import missing_shares
 from .photometry_rows import Sky, aperture_rows, measurement_rows
 from .shapes import SIGMA_PER_FWHM, Shapes, centred_shapes
+from .starlight import starlit_bits
 
 MIN_SKY_SHARE = 1 / 3
+MIN_DARK_SHARE = 0.1  # of the annulus without starlight; with less all of it counts
 MIN_SIGNAL_TO_NOISE_FOR_SHAPE = 10.0
 MIN_SIGNAL_TO_NOISE_FOR_GROWTH = 100.0
 LEASH_FWHM = 1.0  # a centroid farther off than this is another star's
@@ -174,7 +176,8 @@ def forced_photometry(
     inside = (x >= -0.5) & (x < n_x - 0.5) & (y >= -0.5) & (y < n_y - 0.5)
     blend = blending(x, y, flux, radius_pix=pixels.radius, fwhm_pix=fwhm_pix)[inside]
     named = sources.filter(pl.Series(inside))
-    stars = _seen(pixels, x[inside], y[inside], flux[inside])
+    sky = _sky(pixels, x[inside], y[inside], background)
+    stars = _seen(pixels, x[inside], y[inside], flux[inside], sky)
     is_recentred = _is_recentred(stars, recentre_signal_to_noise)
     centre = (
         np.where(is_recentred, stars.shapes.x_pix, stars.x),
@@ -210,13 +213,31 @@ def forced_photometry(
     )
 
 
-def _seen(pixels: _Pixels, x, y, flux) -> _Stars:
-    """Measure sky and shape of the stars at their places; shapes of faint stars are nan."""
-    sky = Sky(
-        *annulus_skies(
-            pixels.image, pixels.bits, NOT_SKY.value, x, y, pixels.inner_pix, pixels.outer_pix
-        )
-    )
+def _sky(pixels: _Pixels, x, y, background: Background | None) -> Sky:
+    """Measure the sky around stars, without the light of their neighbours as far as it can be."""
+
+    def annuli(bits, some) -> Sky:
+        radii = pixels.inner_pix, pixels.outer_pix
+        return Sky(*annulus_skies(pixels.image, bits, NOT_SKY.value, x[some], y[some], *radii))
+
+    everyone = np.ones(x.size, dtype=bool)
+    if background is None:
+        plain = annuli(pixels.bits, everyone)
+        level, rms = plain.level, plain.scatter
+    else:
+        level, rms = level_at(background, x, y), rms_at(background, x, y)
+    dark = starlit_bits(pixels.image, pixels.bits, x, y, level, rms, fwhm_pix=pixels.fwhm_pix)
+    sky = annuli(dark, everyone)
+    crowded = sky.n_kept < MIN_DARK_SHARE * sky.n_whole
+    if crowded.any():
+        whole = annuli(pixels.bits, crowded)
+        for name in Sky.__slots__:
+            getattr(sky, name)[crowded] = getattr(whole, name)
+    return sky
+
+
+def _seen(pixels: _Pixels, x, y, flux, sky: Sky) -> _Stars:
+    """Measure the shapes of stars at their places; those of faint stars are nan."""
     shapes = centred_shapes(
         pixels.image,
         x,

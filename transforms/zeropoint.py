@@ -26,6 +26,7 @@ CUT_MEAN = 0.9205  # mean of min(z^2, HUBER^2) of a standard normal z
 N_ROUND = 30
 SETTLED_MAG = 1e-5
 SIGMA_PER_MAD = 1.4826
+TAIL = 0.05  # of the colours at either end, which tell nothing of their spread
 LEAST_ERR_MAG = 0.002  # neither a star nor a catalogue is trusted further
 LARGEST_SCATTER_MAG = 1.0
 POSITION_TERMS = {0: 0, 1: 2, 2: 5}  # by degree
@@ -156,7 +157,9 @@ def _colour_pivot(points: pl.DataFrame) -> tuple[bool, float | None]:
     known = colours.drop_nulls()
     if len(known) < 2 * STARS_PER_TERM or len(known) < 0.5 * len(colours):
         return False, None
-    spread = SIGMA_PER_MAD * float((known - known.median()).abs().median())  # pyright: ignore
+    # not the median deviation: most stars of a cluster crowd at one colour, and the others tell
+    low, high = np.quantile(known, [TAIL, 1 - TAIL])
+    spread = float(np.std(np.clip(known, low, high)))
     if spread < MIN_COLOUR_SPREAD_MAG:
         return False, None
     return True, round(float(known.median()), 2)  # pyright: ignore

@@ -2,8 +2,11 @@
 -- all bands asked for. Calibrated where every band has zero points on one photometric system, of which
 -- the one with most frames counts; else instrumental, the frames brought to a level by what they
 -- lost against the clearest of their night (frame_transparency); the two are never mixed. `take` is
--- 'weighted' (by the errors) or 'median'. Errors are those of the measurements, raised to their
--- scatter where three or more scatter by more. A star without a colour in the catalogue gets the
+-- 'weighted' (by the errors) or 'median': of fluxes, negative ones with them, for the mean of
+-- magnitudes takes faint stars for brighter than they are. Errors are those of the measurements,
+-- raised to their scatter where three or more scatter by more. max_err_mag limits the error a single
+-- measurement of a star typically has: of all of its measurements or none. `without_terms`: no colour
+-- terms, magnitudes as the instrument sees them, on the level of the system at the pivot colours. A star without a colour in the catalogue gets the
 -- colour term of its own colour, solved with both bands. A limit of null is none; of a star for which
 -- what is limited is not known, it asks in vain.
 create or replace macro colour_magnitude(
@@ -12,7 +15,7 @@ create or replace macro colour_magnitude(
     max_err_mag := null, max_blended := null, with_unclean := false,
     centre_ra_deg := null, centre_dec_deg := null, inner_arcsec := null, outer_arcsec := null,
     min_parallax_mas := null, max_parallax_mas := null,
-    pm_ra_mas_per_yr := null, pm_dec_mas_per_yr := null, pm_reach_mas_per_yr := null
+    pm_ra_mas_per_yr := null, pm_dec_mas_per_yr := null, pm_reach_mas_per_yr := null, without_terms := false
 ) as table
 with chosen as (
     select field.field_id
@@ -50,55 +53,56 @@ measured as (
     select
         calibrated_magnitude.source_id,
         calibrated_magnitude.band,
-        calibrated_magnitude.is_calibrated,
-        calibrated_magnitude.photometric_system,
-        calibrated_magnitude.catalogue_name,
-        calibrated_magnitude.mag,
-        calibrated_magnitude.mag_err,
-        calibrated_magnitude.instrumental_mag
-        - coalesce(frame_transparency.dimming_mag, 0) as raw_mag,
-        calibrated_magnitude.instrumental_mag_err as raw_mag_err,
-        case when not has_colour then zero_point.colour_term end as open_term,
-        zero_point.colour_pivot_mag as pivot_mag,
-        zero_point.colour as term_colour,
-        calibrated_magnitude.flags
+        calibrated_magnitude.flags,
+        flux_adu,
+        flux_err_adu,
+        pow(
+            10,
+            -0.4 * case
+                when basis.catalogue_name is null then -coalesce(frame_transparency.dimming_mag, 0)
+                when without_terms then natural_level_mag
+                else natural_level_mag + colour_mag
+            end
+        ) / nullif(calibrated_magnitude.exposure_s, 0) as scale,
+        case when basis.catalogue_name is null then 0 else level_err_mag end as level_err_mag,
+        case when not without_terms and not has_colour then colour_term end as open_term,
+        colour_pivot_mag as pivot_mag,
+        term_colour
     from calibrated_magnitude
-    left join zero_point using (frame_id, aperture_id)
+    left join basis on true
     left join frame_transparency using (frame_id, aperture_id)
     where
         calibrated_magnitude.field_id = (select field_id from chosen)
         and calibrated_magnitude.aperture_id = in_aperture
         and calibrated_magnitude.band in (blue_band, red_band, mag_band)
-        and calibrated_magnitude.instrumental_mag is not null
+        and calibrated_magnitude.flux_adu is not null
         and (with_unclean or calibrated_magnitude.is_clean)
-        and (max_err_mag is null or calibrated_magnitude.instrumental_mag_err <= max_err_mag)
+        and (
+            basis.catalogue_name is null
+            or (
+                calibrated_magnitude.catalogue_name = basis.catalogue_name
+                and calibrated_magnitude.photometric_system = basis.photometric_system
+            )
+        )
 ),
 
 point as (
     select
-        measured.source_id,
-        measured.band,
-        case when basis.catalogue_name is null then raw_mag else mag end as mag,
-        case when basis.catalogue_name is null then raw_mag_err else mag_err end as mag_err,
-        1 / pow(
-            greatest(
-                coalesce(case when basis.catalogue_name is null then raw_mag_err else mag_err end, 1),
-                1e-4
-            ),
-            2
+        source_id,
+        band,
+        scale * flux_adu as flux,
+        ln(10) / 2.5 * scale * flux_adu * level_err_mag as level_err,
+        1 / greatest(
+            coalesce(pow(scale * flux_err_adu, 2) + pow(level_err, 2), 1),
+            pow(1e-4 * flux, 2),
+            1e-60
         ) as weight,
+        flux_err_adu is not null as has_err,
         open_term,
         pivot_mag,
         term_colour,
         flags
     from measured
-    left join basis on true
-    where
-        basis.catalogue_name is null
-        or (
-            measured.catalogue_name = basis.catalogue_name
-            and measured.photometric_system = basis.photometric_system
-        )
 ),
 
 summed as (
@@ -107,16 +111,16 @@ summed as (
         band,
         count(*) as n_frame,
         sum(weight) as weight,
-        sum(weight * mag) / sum(weight) as mean_mag,
-        median(mag) as median_mag,
-        sum(weight * mag * mag) - pow(sum(weight * mag), 2) / sum(weight) as chi2,
-        stddev_samp(mag) as scatter_mag,
-        count(mag_err) = count(*) as has_err,
+        sum(weight * flux) / sum(weight) as mean_flux,
+        median(flux) filter (take = 'median') as median_flux,  -- dear, and hence only on demand
+        sum(weight * flux * flux) - pow(sum(weight * flux), 2) / sum(weight) as chi2,
+        stddev_samp(flux) as scatter_flux,
+        bool_and(has_err) as has_err,
         avg(open_term) as open_term,
         avg(pivot_mag) as pivot_mag,
         any_value(term_colour) as term_colour,
         bit_or(flags) as flags,
-        avg((flags & (select "value" from flag where flag_name = 'BLENDED') <> 0)::integer)
+        avg((flags & (select "value" from flag where flag_name = 'blended') <> 0)::integer)
         as blended
     from point
     group by source_id, band
@@ -128,12 +132,13 @@ averaged as (
         source_id,
         band,
         n_frame,
-        scatter_mag,
         flags,
         blended,
         term_colour,
-        case when take = 'median' then median_mag else mean_mag end as mag,
-        case
+        case when take = 'median' then median_flux else mean_flux end as flux,
+        -2.5 * log10(flux) as mag,
+        2.5 / ln(10) * scatter_flux / flux as scatter_mag,
+        2.5 / ln(10) / flux * case
             when has_err
                 then
                     case when take = 'median' and n_frame > 2 then 1.2533 else 1 end
@@ -142,11 +147,18 @@ averaged as (
                             case when n_frame > 2 then chi2 / (n_frame - 1) else 1 end, 1
                         ) / weight
                     )
-            else scatter_mag / sqrt(n_frame)
+            else scatter_flux / sqrt(n_frame)
         end as mag_err,
         coalesce(open_term, 0) as open_term,
         coalesce(pivot_mag, 0) as pivot_mag
     from summed
+    where
+        case when take = 'median' then median_flux else mean_flux end > 0
+        and (
+            max_err_mag is null
+            or 2.5 / ln(10) * sqrt(n_frame / weight)
+            <= max_err_mag * case when take = 'median' then median_flux else mean_flux end
+        )
 ),
 
 paired as (

@@ -1,7 +1,7 @@
 -- Colour-magnitude diagram of a field, brightest first: the macro of the same name with its parameters.
 -- One row per source. $field $blue $red $mag $aperture_id $take $photometric_system $min_frame
 -- $max_err_mag $max_blended $with_unclean $ra_deg $dec_deg $inner_arcsec $outer_arcsec $min_parallax_mas
--- $max_parallax_mas $pm_ra_mas_per_yr $pm_dec_mas_per_yr $pm_reach_mas_per_yr
+-- $max_parallax_mas $pm_ra_mas_per_yr $pm_dec_mas_per_yr $pm_reach_mas_per_yr $is_natural
 select *
 from colour_magnitude(
     $field,
@@ -23,6 +23,7 @@ from colour_magnitude(
     max_parallax_mas := $max_parallax_mas::double,
     pm_ra_mas_per_yr := $pm_ra_mas_per_yr::double,
     pm_dec_mas_per_yr := $pm_dec_mas_per_yr::double,
-    pm_reach_mas_per_yr := $pm_reach_mas_per_yr::double
+    pm_reach_mas_per_yr := $pm_reach_mas_per_yr::double,
+    without_terms := coalesce($is_natural::boolean, false)
 )
 order by mag, source_id;

@@ -1,6 +1,6 @@
 -- Apertures in which stars of a field were measured, that first whose radius is nearest to the FWHM of
 -- the frames: close to the best signal to noise of faint stars (Howell 1989, PASP 101, 616), with
--- little light of neighbours; twenty frames tell. One row per aperture. $field_id $bands
+-- little light of neighbours; twenty frames and 300 stars tell. One row per aperture. $field_id $bands
 -- $aperture_id
 with looked_at as (
     select
@@ -16,6 +16,14 @@ with looked_at as (
     limit 20
 ),
 
+some_star as (
+    select source_id
+    from field_star
+    where field_id = $field_id::integer
+    order by hash(source_id)
+    limit 300
+),
+
 radius as (
     select
         aperture_flux.aperture_id,
@@ -24,6 +32,7 @@ radius as (
         avg(looked_at.fwhm_pix) as fwhm_pix
     from aperture_flux
     join looked_at using (frame_id)
+    semi join some_star using (source_id)
     where
         ($aperture_id is null or aperture_flux.aperture_id = $aperture_id::smallint)
         and aperture_flux.flux_adu > 0

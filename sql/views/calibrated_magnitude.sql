@@ -3,6 +3,14 @@
 -- term, and what that may be off in its error. One row per frame, source and aperture.
 -- requires: light_curve
 -- requires: star_colour
+-- column flux_adu: unit=adu; ucd=phot.flux; as measured; negative ones, too
+-- column flux_err_adu: unit=adu; ucd=stat.error;phot.flux; null without a gain
+-- column natural_level_mag: unit=mag; zero point and position term: added to the instrumental magnitude it is natural
+-- column colour_mag: unit=mag; colour term of the star's own colour: added to the natural magnitude it is standard
+-- column level_err_mag: unit=mag; error of both, and of a colour that is not known
+-- column colour_term: magnitudes per magnitude of colour, of the zero point
+-- column colour_pivot_mag: unit=mag; colour at which the colour term is naught
+-- column term_colour: colour of the colour term, as g-i
 -- column mag: unit=mag; ucd=phot.mag; calibrated or instrumental, see is_calibrated; null for no positive flux
 -- column mag_err: unit=mag; ucd=stat.error;phot.mag; of the star and the zero point together
 -- column is_calibrated: whether mag is on the photometric system; false: instrumental
@@ -19,23 +27,38 @@ with placed as (
         light_curve.field_id,
         light_curve.band,
         light_curve.night,
+        light_curve.exposure_s,
+        light_curve.flux_adu,
+        light_curve.flux_err_adu,
         light_curve.instrumental_mag,
         light_curve.instrumental_mag_err,
         light_curve.flags,
         light_curve.is_clean,
-        zero_point.zero_point_mag,
-        zero_point.zero_point_err_mag,
-        zero_point.colour_term,
-        zero_point.colour_spread_mag,
-        zero_point.photometric_system,
-        zero_point.catalogue_name,
-        zero_point.method as zero_point_method,
-        star_colour.colour_mag - zero_point.colour_pivot_mag as colour_offset_mag,
-        position_term(
+        zero_point.zero_point_mag
+        + position_term(
             zero_point.position_mag,
             2 * light_curve.x_pix / (frame.n_x_pix - 1) - 1,
             2 * light_curve.y_pix / (frame.n_y_pix - 1) - 1
-        ) as position_mag
+        ) as natural_level_mag,
+        standard_mag(
+            0, star_colour.colour_mag, zero_point.colour_term, zero_point.colour_pivot_mag
+        ) as colour_mag,
+        sqrt(
+            pow(zero_point.zero_point_err_mag, 2)
+            + case
+                when star_colour.colour_mag is null
+                    then pow(coalesce(zero_point.colour_term * zero_point.colour_spread_mag, 0), 2)
+                else 0
+            end
+        ) as level_err_mag,
+        star_colour.colour_mag is not null and zero_point.colour_pivot_mag is not null
+        as has_colour,
+        zero_point.colour_term,
+        zero_point.colour_pivot_mag,
+        zero_point.colour as term_colour,
+        zero_point.photometric_system,
+        zero_point.catalogue_name,
+        zero_point.method as zero_point_method
     from light_curve
     join frame using (frame_id)
     left join zero_point using (frame_id, aperture_id)
@@ -53,28 +76,28 @@ select
     field_id,
     band,
     night,
+    exposure_s,
+    flux_adu,
+    flux_err_adu,
+    natural_level_mag,
+    colour_mag,
+    level_err_mag,
+    colour_term,
+    colour_pivot_mag,
+    term_colour,
     case
-        when zero_point_mag is null then instrumental_mag
-        else
-            instrumental_mag + zero_point_mag + position_mag
-            + coalesce(colour_term * colour_offset_mag, 0)
+        when natural_level_mag is null then instrumental_mag
+        else instrumental_mag + natural_level_mag + colour_mag
     end as mag,
     case
-        when zero_point_mag is null then instrumental_mag_err
-        else sqrt(
-            pow(instrumental_mag_err, 2) + pow(zero_point_err_mag, 2)
-            + case
-                when colour_offset_mag is null
-                    then pow(coalesce(colour_term * colour_spread_mag, 0), 2)
-                else 0
-            end
-        )
+        when natural_level_mag is null then instrumental_mag_err
+        else sqrt(pow(instrumental_mag_err, 2) + pow(level_err_mag, 2))
     end as mag_err,
-    zero_point_mag is not null as is_calibrated,
+    natural_level_mag is not null as is_calibrated,
     photometric_system,
     catalogue_name,
     zero_point_method,
-    colour_offset_mag is not null as has_colour,
+    has_colour,
     instrumental_mag,
     instrumental_mag_err,
     flags,

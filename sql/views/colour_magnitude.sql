@@ -1,5 +1,5 @@
--- Colours and magnitudes of stars over all frames, weighted by their errors, for every pair of bands of
--- a field in every aperture; the function of the same name takes limits, medians and colour terms of the
+-- Colours and magnitudes of stars, of their mean fluxes over all frames, weighted by the errors, for every
+-- pair of bands of a field in every aperture; the function of the same name takes limits, medians and colour terms of the
 -- star's own colour. Calibrated and instrumental magnitudes, and those of two photometric systems, stand
 -- in rows of their own. One row per field, source, aperture, pair of bands and system.
 -- requires: calibrated_magnitude
@@ -17,7 +17,7 @@
 -- column photometric_system: the system magnitudes are on; null: instrumental
 -- column catalogue_name: catalogue behind the zero points; null: instrumental
 create or replace view colour_magnitude as
-with averaged as (
+with point as (
     select
         calibrated_magnitude.field_id,
         calibrated_magnitude.source_id,
@@ -26,33 +26,53 @@ with averaged as (
         is_calibrated,
         photometric_system,
         catalogue_name,
-        count(*) as n_frame,
-        bit_or(flags) as flags,
-        sum(level.mag * level.weight) / sum(level.weight) as mag,
-        sqrt(
-            greatest(
-                case
-                    when count(*) > 2
-                        then (
-                            sum(level.weight * level.mag * level.mag)
-                            - pow(sum(level.weight * level.mag), 2) / sum(level.weight)
-                        ) / (count(*) - 1)
-                    else 1
-                end,
-                1
-            ) / sum(level.weight)
-        ) as mag_err
+        flags,
+        pow(
+            10,
+            -0.4 * case
+                when is_calibrated then natural_level_mag + colour_mag
+                else -coalesce(frame_transparency.dimming_mag, 0)
+            end
+        ) / nullif(exposure_s, 0) as scale,
+        scale * flux_adu as flux,
+        1 / greatest(
+            pow(scale * flux_err_adu, 2)
+            + pow(ln(10) / 2.5 * flux * coalesce(level_err_mag, 0), 2),
+            pow(1e-4 * flux, 2),
+            1e-60
+        ) as weight
     from calibrated_magnitude
     left join frame_transparency using (frame_id, aperture_id)
-    cross join lateral (
-        select
-            calibrated_magnitude.mag - case
-                when is_calibrated then 0 else coalesce(frame_transparency.dimming_mag, 0)
-            end as mag,
-            1 / pow(greatest(calibrated_magnitude.mag_err, 1e-4), 2) as weight
-    ) as level
-    where is_clean and calibrated_magnitude.mag is not null and mag_err is not null
+    where is_clean and flux_adu is not null and flux_err_adu is not null
+),
+
+summed as (
+    select
+        field_id,
+        source_id,
+        aperture_id,
+        band,
+        is_calibrated,
+        photometric_system,
+        catalogue_name,
+        count(*) as n_frame,
+        bit_or(flags) as flags,
+        sum(weight) as weight,
+        sum(weight * flux) / sum(weight) as mean_flux,
+        sum(weight * flux * flux) - pow(sum(weight * flux), 2) / sum(weight) as chi2
+    from point
     group by all
+),
+
+averaged as (
+    select
+        *,
+        -2.5 * log10(mean_flux) as mag,
+        2.5 / ln(10) / mean_flux * sqrt(
+            greatest(case when n_frame > 2 then chi2 / (n_frame - 1) else 1 end, 1) / weight
+        ) as mag_err
+    from summed
+    where mean_flux > 0
 )
 
 select

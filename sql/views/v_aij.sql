@@ -46,7 +46,7 @@ select
     curve.fwhm_pix as "FWHM_T1",
     curve.fwhm_pix as "Width_T1",
     curve.peak_adu as "Peak_T1",
-    (curve.flags & (select bit_or("value") from flag where flag_name = 'SATURATED') <> 0)::integer
+    (curve.flags & (select bit_or("value") from flag where flag_name = 'saturated') <> 0)::integer
     as "Saturated"
 from differential_light_curve as curve
 left join frame_name using (frame_id);

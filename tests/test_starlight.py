@@ -1,0 +1,79 @@
+"""The sky of faint stars is free of the light of the stars around them."""
+
+import numpy as np
+import polars as pl
+
+from starmuster.ingest.synthetic_pixels import render_stars
+from starmuster.transforms.background import mesh_background
+from starmuster.transforms.flags import Flag
+from starmuster.transforms.mask import NO_BITS, PixelMask
+from starmuster.transforms.photometry import forced_photometry
+from starmuster.transforms.starlight import STARLIT, starlit_bits
+
+FWHM = 4.5
+SKY, RMS = 50.0, 9.0
+SHAPE = (600, 600)
+RADIUS, INNER, OUTER = FWHM, 4 * FWHM, 7 * FWHM
+
+
+def field(n_star: int, *, seed: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places and fluxes of stars over four magnitudes, many faint ones."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(10, 590, (2, n_star))
+    return x, y, 10 ** rng.uniform(2.6, 4.6, n_star)
+
+
+def observed(x, y, flux, *, seed: int = 2) -> np.ndarray:
+    image = render_stars(x, y, flux, shape=SHAPE, fwhm_pix=FWHM)
+    return SKY + image + np.random.default_rng(seed).normal(0, RMS, SHAPE)
+
+
+def measured(image: np.ndarray, x, y):
+    sources = pl.DataFrame(
+        {"source_id": np.arange(len(x)), "x_pix": x, "y_pix": y, "flux_adu": 1e3}
+    )
+    return forced_photometry(
+        image,
+        sources,
+        apertures={1: RADIUS},
+        annulus_inner_pix=INNER,
+        annulus_outer_pix=OUTER,
+        fwhm_pix=FWHM,
+        background=mesh_background(image),
+    )
+
+
+def test_the_sky_between_stars_is_that_without_them():
+    x, y, flux = field(350)  # one on a thousand pixels
+    sky = measured(observed(x, y, flux), x, y).measurement["sky_adu_per_pix"].to_numpy()
+    # clipping alone leaves 1.06 ADU, in this aperture as much as its noise
+    assert abs(np.mean(sky) - SKY) < 0.15
+    empty = measured(observed(x, y, 0 * flux), x, y).measurement["sky_adu_per_pix"].to_numpy()
+    assert np.std(sky) < 2.5 * np.std(empty)
+
+
+def test_a_disc_ends_where_the_light_is_a_tenth_of_the_noise():
+    image = SKY + render_stars(
+        np.array([300.0]), np.array([300.0]), np.array([3e4]), shape=SHAPE, fwhm_pix=FWHM, beta=3.0
+    )
+    place = np.array([300.0]), np.array([300.0])
+    sky = np.array([SKY]), np.array([RMS])
+    marked = starlit_bits(image, NO_BITS, *place, *sky, fwhm_pix=FWHM) == STARLIT
+    assert (image - SKY)[~marked].max() < 0.13 * RMS
+    assert (image - SKY)[marked].min() > 0.07 * RMS
+    bits = np.full(SHAPE, PixelMask.HOT.value, np.uint8)
+    both = starlit_bits(image, bits, *place, *sky, fwhm_pix=FWHM)
+    assert (both[marked] == PixelMask.HOT.value | STARLIT).all()
+    assert (bits == PixelMask.HOT.value).all()
+
+
+def test_a_crowded_annulus_counts_as_a_whole_and_places_without_light_mark_nothing():
+    x, y, flux = field(9000)
+    crowded = measured(observed(x, y, flux), x, y).measurement
+    assert crowded["sky_adu_per_pix"].is_not_null().all()
+    assert (crowded["n_sky_pix"] > 100).all()
+    has_little = crowded["flags"].to_numpy() & Flag.CROWDED_SKY.value != 0
+    assert has_little.any()
+    nobody = np.array([np.nan, -50.0]), np.array([20.0, 20.0])
+    sky = np.array([SKY, SKY]), np.array([RMS, RMS])
+    assert not starlit_bits(np.full(SHAPE, SKY), NO_BITS, *nobody, *sky, fwhm_pix=FWHM).any()
