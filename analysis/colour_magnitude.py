@@ -78,7 +78,7 @@ class Selection:
 
     def described(self) -> dict[str, Any]:
         """Return the limits that are set."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in asdict(self).items() if value not in {None, False}}
 
 
 @dataclass(frozen=True, slots=True)

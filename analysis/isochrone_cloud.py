@@ -10,9 +10,9 @@ from .isochrones import Isochrone
 Array = NDArray[np.float64]
 
 STEP_COLOUR, STEP_MAG = 0.004, 0.01  # mag; between neighbouring points, less than any error
-N_PAIR, N_FINE_PAIR = 12_000, 40_000
+# points of pairs, and the least error of colour times error of magnitude that they are for
+PAIRS = ((3000, 4e-3), (12_000, 5e-4), (40_000, 0.0))
 GOLDEN = 0.6180339887498949  # its multiples spread evenly over [0, 1)
-SHARP_MAG2 = 5e-4  # error of colour times error of magnitude that asks for the finer pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,16 @@ class Points:
 class Cloud:
     """Where single stars and pairs of one age lie, absolute magnitudes without reddening.
 
-    The same pairs twice: stars with small errors see gaps between few points, and a blur that
-    fills them would move the fit; for all others few are enough, and three times as quick.
+    Attributes
+    ----------
+    pairs
+        The same pairs again and again, finer and finer, as `PAIRS` says: stars with small errors
+        see gaps between few points, and a blur that fills them would move the fit; for all others
+        few are enough, and quicker.
     """
 
     single: Points
-    pair: Points
-    fine_pair: Points
+    pairs: tuple[Points, ...]
 
 
 def mass_function(mass_msun: Array) -> Array:
@@ -57,8 +60,7 @@ def cloud(isochrone: Isochrone, *, max_phase: int) -> Cloud:
     stars = mass_function(mass) * np.clip(np.gradient(mass), 0, None)
     blue, red, mag = magnitudes.T
     single = _points(blue - red, mag, stars)
-    pairs = (_pairs(mass, magnitudes, stars, n_pair) for n_pair in (N_PAIR, N_FINE_PAIR))
-    return Cloud(single, *pairs)
+    return Cloud(single, tuple(_pairs(mass, magnitudes, stars, n_pair) for n_pair, _ in PAIRS))
 
 
 def _pairs(mass: Array, magnitudes: Array, stars: Array, n_pair: int) -> Points:

@@ -6,12 +6,13 @@ on where the observer looked and how deep he saw.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .isochrone_cloud import SHARP_MAG2, Cloud, Points
+from .isochrone_cloud import PAIRS, Cloud, Points
 
 Array = NDArray[np.float64]
 
@@ -83,29 +84,36 @@ def star_likelihood(
         np.sqrt(stars.mag_err**2 + FLOOR_MAG**2 + jitter),
         stars.covariance,
     )
-    is_sharp = moved.colour_err * moved.mag_err < SHARP_MAG2
-    pairs = np.empty_like(colour)
-    for points, some in ((model.pair, ~is_sharp), (model.fine_pair, is_sharp)):
-        pairs[some] = _joint(*_of_stars(moved.chosen(some)), *_of_points(points))
-    joint = _joint(*_of_stars(moved), *_of_points(model.single)), pairs
-    alone = (
-        _alone(mag, moved.mag_err, points.mag, points.weight)
-        for points in (model.single, model.pair)
-    )
-    share = np.array([1 - mixture.binary_fraction, mixture.binary_fraction])
-    both, at_magnitude = share @ np.array(joint), share @ np.array([*alone])
+    singles = _sums(moved, model.single)
+    pairs = np.zeros_like(singles)
+    blur = moved.colour_err * moved.mag_err
+    for points, level in zip(model.pairs, levels_of(blur), strict=True):
+        pairs[:, level] = _sums(moved.chosen(level), points)
+    share = mixture.binary_fraction
+    both, at_magnitude = (1 - share) * singles + share * pairs
     member = (1 - mixture.field_fraction) * both / (at_magnitude + NOBODY)
     field = mixture.field_fraction / stars.colour_range
     density = member + field
     return density, np.divide(member, density, out=np.zeros_like(density), where=density > 0)
 
 
-def _of_stars(stars: Stars) -> tuple[Array, ...]:
-    return stars.colour, stars.mag, stars.colour_err**2, stars.mag_err**2, stars.covariance
+def levels_of(blur_mag2: Array) -> list[NDArray[np.bool_]]:
+    """Say which stars each level of pairs is for, by the product of their errors."""
+    least = np.array([0.0, *(blur for _, blur in PAIRS)])
+    least[0] = np.inf
+    return [(blur_mag2 < above) & (blur_mag2 >= low) for above, low in pairwise(least)]
 
 
-def _of_points(points: Points) -> tuple[Array, Array, Array]:
-    return points.colour, points.mag, points.weight
+def _sums(stars: Stars, points: Points) -> Array:
+    """Sum Gaussians of colour and magnitude, and of the magnitude alone; shape (2, n_star)."""
+    at = points.mag, points.weight
+    errors = stars.colour_err**2, stars.mag_err**2, stars.covariance
+    return np.array(
+        [
+            _joint(stars.colour, stars.mag, *errors, points.colour, *at),
+            _alone(stars.mag, stars.mag_err, *at),
+        ]
+    )
 
 
 @njit(cache=True, nogil=True)

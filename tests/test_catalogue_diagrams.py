@@ -10,6 +10,7 @@ import pytest
 from starmuster.analysis.colour_magnitude import Selection, catalogue_diagram
 from starmuster.cli import main
 from starmuster.errors import NotFoundError, UsageError
+from starmuster.ingest.synthetic_isochrones import grid, mist_text, sketched
 from starmuster.warehouse.store import Warehouse
 
 
@@ -97,6 +98,16 @@ def test_what_a_catalogue_does_not_hold_is_told(listed):
             of_catalogue(con, "sdss", "g-i", "r", min_frame=2)
 
 
+def test_isochrones_of_another_system_are_not_laid_over(listed, tmp_path, capsys):
+    curves = tmp_path / "synthetic.iso.cmd"
+    curves.write_text(mist_text(grid(sketched(), [12.0], -1.35)))  # Pan-STARRS
+    place = ["-w", str(listed.folder)]
+    assert main([*place, "import", "isochrones", str(curves)]) == 0
+    words = ["cmd", "--catalogue", "sdss", "--colour", "g-i", "--mag", "r", "--age", "12"]
+    assert main([*place, *words]) == 2
+    assert "no isochrones with g, i, r on SDSS" in capsys.readouterr().err
+
+
 @pytest.mark.real
 def test_m67_is_drawn_from_its_catalogue_and_its_gaia_list_says_what_it_is(
     warehouse, real_data, tmp_path, capsys
@@ -112,10 +123,11 @@ def test_m67_is_drawn_from_its_catalogue_and_its_gaia_list_says_what_it_is(
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) > 5000
     assert picture.stat().st_size > 20_000
-    # the main sequence of the cluster: stars spread evenly over the colours would be a quarter
-    level = [row["colour"] for row in rows if 15.6 < row["mag"] < 16.4]
+    # the turn-off of the cluster: stars spread evenly over the colours would be a quarter
+    level = [row["colour"] for row in rows if 14.0 < row["mag"] < 15.5]
     near = [colour for colour in level if abs(colour - np.median(level)) < 0.25]
-    assert len(near) > 0.4 * len(level)
+    assert len(level) > 300
+    assert len(near) > 0.55 * len(level)  # 0.62 +- 0.025
     for name in ("m67", "ngc188"):
         given = str(folder / name / "gaia_members.csv")
         assert main([*place, "import", "catalogue", given, "--as", "gaia-dr2"]) == 0

@@ -7,7 +7,7 @@ import pytest
 
 from starmuster.analysis.cmd_isochrones import LITTLE_GAIN
 from starmuster.analysis.extinction import find_law
-from starmuster.analysis.isochrone_cloud import SHARP_MAG2, Cloud, Points, cloud
+from starmuster.analysis.isochrone_cloud import PAIRS, Cloud, Points, cloud
 from starmuster.analysis.isochrone_fit import by_hand, fit_least_squares, fit_posterior
 from starmuster.analysis.isochrone_likelihood import (
     FLOOR_COLOUR,
@@ -105,9 +105,9 @@ def test_the_likelihood_is_the_naive_sum_over_all_points():
         mag = np.sort(rng.uniform(0, 5, n_point))
         return Points(rng.uniform(-0.2, 1.2, n_point), mag, weight / weight.sum())
 
-    model, mixture = Cloud(some(), some(), some()), Mixture(0.3, 0.2, 0.01)
+    model, mixture = Cloud(some(), (some(), some(), some())), Mixture(0.3, 0.2, 0.01)
     density, is_member = star_likelihood(stars, model, (0.1, 13.5), mixture)
-    sharp = []
+    levels = []
     for i in range(n_star):
         matrix = np.array(
             [
@@ -115,28 +115,24 @@ def test_the_likelihood_is_the_naive_sum_over_all_points():
                 [stars.covariance[i], stars.mag_err[i] ** 2 + FLOOR_MAG**2 + 0.01**2],
             ]
         )
-        sharp.append(matrix[0, 0] * matrix[1, 1] < SHARP_MAG2**2)
+        blur = np.sqrt(matrix[0, 0] * matrix[1, 1])
+        levels.append(next(n for n, (_, least) in enumerate(PAIRS) if blur >= least))
         joint, alone = 0.0, 0.0
-        # sharp stars see the finer pairs; for the magnitude alone the coarse ones do
-        for points, share, in_joint, in_alone in (
-            (model.single, 0.7, True, True),
-            (model.pair, 0.3, not sharp[-1], True),
-            (model.fine_pair, 0.3, sharp[-1], False),
-        ):
+        for points, share in ((model.single, 0.7), (model.pairs[levels[-1]], 0.3)):
             off = np.array(
                 [stars.colour[i] - 0.1 - points.colour, stars.mag[i] - 13.5 - points.mag]
             )
             chi2 = np.einsum("in,ij,jn->n", off, np.linalg.inv(matrix), off)
             norm = 2 * np.pi * np.sqrt(np.linalg.det(matrix))
             at_mag = np.exp(-(off[1] ** 2) / 2 / matrix[1, 1]) / np.sqrt(2 * np.pi * matrix[1, 1])
-            joint += share * in_joint * np.sum(points.weight * np.exp(-chi2 / 2)) / norm
-            alone += share * in_alone * np.sum(points.weight * at_mag)
+            joint += share * np.sum(points.weight * np.exp(-chi2 / 2)) / norm
+            alone += share * np.sum(points.weight * at_mag)
         member = 0.8 * joint / (alone + NOBODY)
         total = member + 0.2 / stars.colour_range
         # the sums leave out what lies beyond five sigmas
         assert density[i] == pytest.approx(total, rel=3e-3, abs=1e-4)
         assert is_member[i] == pytest.approx(member / total, abs=3e-3)
-    assert 0 < sum(sharp) < n_star
+    assert set(levels) == {0, 1, 2}
 
 
 def test_pairs_are_no_fainter_than_their_primary_and_at_most_twice_as_bright():
@@ -153,12 +149,12 @@ def test_pairs_are_no_fainter_than_their_primary_and_at_most_twice_as_bright():
     )
     model = cloud(flat, max_phase=2)
     assert model.single.weight.sum() == pytest.approx(1)
-    assert model.pair.weight.sum() == pytest.approx(1)
     # of the main sequence, the reddest single star at a magnitude bounds the pairs' brightness
-    faintest = model.single.mag.max()
-    assert model.pair.mag.max() <= faintest + 1e-9
-    brightest = model.single.mag.min()
-    assert brightest - 0.7526 - 1e-3 <= model.pair.mag.min() < brightest - 0.5
+    faintest, brightest = model.single.mag.max(), model.single.mag.min()
+    for pair in model.pairs:
+        assert pair.weight.sum() == pytest.approx(1)
+        assert pair.mag.max() <= faintest + 1e-9
+        assert brightest - 0.7526 - 1e-3 <= pair.mag.min() < brightest - 0.5
 
 
 def test_the_posterior_holds_the_distance_and_reddening_of_a_cluster(cluster):
