@@ -13,6 +13,7 @@ LIMITS = {
     "max_fwhm_ratio": "2.0",
     "max_ellipticity": "0.4",
     "min_transparency": "0.3",
+    "max_cloud_mag": "",
     "max_sky_ratio": "5.0",
     "min_star": "3",
     "max_offset_pix": "",
@@ -26,6 +27,7 @@ ODD = {
     9: ({"n_star": 2}, "2 stars"),
 }
 CLOUDY, SHIFTED = 10, 11
+THIN = 5  # of the good frames, with a zero point below the others
 
 
 @pytest.fixture
@@ -60,6 +62,18 @@ def night(database, fill):
         "frame_transparency",
         [{"frame_id": i, "aperture_id": 1, "dimming_mag": dim.get(i, 0.0)} for i in ids],
     )
+    named = {"catalogue_name": "a", "photometric_system": "b", "aperture_id": 1}
+    season = {"scope": "season", "first_night": date(2024, 1, 1), "last_night": NIGHT}
+    season |= {"camera_id": 1, "band": "r", "clear_zero_point_mag": 21.5, "clear_airmass": 1.2}
+    put("photometric_solution", [season | named])
+    thin = {THIN: 20.8}
+    put(
+        "zero_point",
+        [
+            {"frame_id": i, "zero_point_mag": thin.get(i, 21.4), "method": "joint"} | named
+            for i in ids
+        ],
+    )
     put("measurement", [{"frame_id": i, "source_id": 1, "n_sky_pix": 100} for i in ids])
     put(
         "aperture_flux",
@@ -89,6 +103,11 @@ def test_limits_are_settings(night):
     found = verdicts(night)
     assert found[SHIFTED] == ["off by 394 pix"]
     assert found[CLOUDY] == []
+    assert found[THIN] == []
+    night.execute("update setting set value = '0.5' where setting_name = 'quality.max_cloud_mag'")
+    found = verdicts(night)
+    assert found[THIN] == ["cloudy: zero point 0.70 mag below clear sky"]
+    assert found[1] == []
 
 
 def test_nothing_of_a_rejected_frame_is_clean_and_nothing_is_dropped(night):

@@ -152,6 +152,7 @@ class Quality(_Section):
     max_fwhm_ratio: float = Field(default=2.5, gt=1)
     max_ellipticity: float = Field(default=0.7, gt=0, le=1)
     min_transparency: float = Field(default=0.2, ge=0, lt=1)
+    max_cloud_mag: float | None = Field(default=None, gt=0)
     max_sky_ratio: float = Field(default=10.0, gt=1)
     min_star: int = Field(default=3, ge=0)
     max_offset_pix: float | None = Field(default=None, gt=0)

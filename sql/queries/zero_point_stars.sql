@@ -48,7 +48,8 @@ semi join wanted using (frame_id)
 join frame using (frame_id)
 join catalogued using (source_id)
 where
-    light_curve.is_clean
+    -- a frame that is rejected for its zero point still has one
+    is_clean(light_curve.flags & ~rejected_frame_bit() & ~low_transparency_bit())
     and light_curve.flux_adu > 0
     and light_curve.exposure_s > 0
     and coalesce(light_curve.instrumental_mag_err, 0) < 0.1
