@@ -187,9 +187,9 @@ def places(warehouse: Warehouse) -> np.ndarray:
     return 3600 * np.column_stack([east, stars[:, 1] - DEC_DEG])
 
 
-@pytest.mark.parametrize("order", list(permutations((SHALLOW, DEEP, SHIFTED)))[::2])
+@pytest.mark.parametrize("order", list(permutations((SHALLOW, DEEP, SHIFTED))))
 def test_the_set_of_stars_is_the_same_for_any_order_of_the_nights(prepared, order):
-    stars = catalogue()
+    stars = catalogue(400)
     numbers: dict[int, tuple[float, float]] = {}
     for search_id, visit in enumerate(order, start=1):
         take_in(prepared, visit, search_id, stars)

@@ -2,14 +2,14 @@
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from astropy.io.fits import Header
 from astropy.wcs import WCS, FITSFixedWarning
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import RegistrationError
 from .registration import Registration, apply_registration, invert_registration
@@ -221,19 +221,41 @@ def fitted_wcs(
     scale = np.array([reach ** (i + j) for i, j in exponents])
     fit = np.linalg.lstsq(powers, plane, rcond=None)[0] / scale[:, None]
     cd = np.column_stack([fit[exponents.index((1, 0))], fit[exponents.index((0, 1))]])
+    bent = np.linalg.solve(cd, fit.T)
+    sip = {(i, j): bent[:, k] for k, (i, j) in enumerate(exponents) if i + j > 1}
+    return sip_wcs(centre_deg, (x0, y0), cd, sip, sip_order=sip_order)
+
+
+def sip_wcs(
+    centre_deg: tuple[float, float],
+    centre_pix: tuple[float, float],
+    cd: NDArray,
+    sip: Mapping[tuple[int, int], NDArray],
+    *,
+    sip_order: int,
+) -> WCS:
+    """Make a tangential WCS with SIP distortion.
+
+    Parameters
+    ----------
+    centre_deg, centre_pix
+        RA and Dec, and x and y (0-based), where the plane touches the sky.
+    cd
+        CD matrix, degrees per pixel, shape (2, 2).
+    sip
+        Coefficients of x and y by the powers of both pixel offsets; those left out are 0.
+    """
     suffix = "-SIP" if sip_order > 1 else ""
     cards = [
         *(["CTYPE1", f"RA---TAN{suffix}"], ["CTYPE2", f"DEC--TAN{suffix}"], ["RADESYS", "ICRS"]),
         *(["CRVAL1", float(centre_deg[0])], ["CRVAL2", float(centre_deg[1])]),
-        *(["CRPIX1", x0 + 1], ["CRPIX2", y0 + 1]),
+        *(["CRPIX1", centre_pix[0] + 1], ["CRPIX2", centre_pix[1] + 1]),
         *([f"CD{a + 1}_{b + 1}", float(cd[a, b])] for a in (0, 1) for b in (0, 1)),
     ]
     if sip_order > 1:
-        sip = np.linalg.solve(cd, fit.T)
         cards += [["A_ORDER", sip_order], ["B_ORDER", sip_order]]
-        for k, (i, j) in enumerate(exponents):
-            if i + j > 1:
-                cards += [[f"A_{i}_{j}", float(sip[0, k])], [f"B_{i}_{j}", float(sip[1, k])]]
+        for (i, j), (a, b) in sip.items():
+            cards += [[f"A_{i}_{j}", float(a)], [f"B_{i}_{j}", float(b)]]
     return wcs_from_cards(cards)
 
 

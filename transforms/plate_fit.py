@@ -11,6 +11,7 @@ from .astrometry import (
     fitted_wcs,
     pixel_positions,
     separation_deg,
+    sip_wcs,
     sky_of_plane,
     sky_positions,
     tangent_plane,
@@ -21,6 +22,8 @@ Array = NDArray[np.float64]
 MIN_STAR = 6  # twice the three that a linear plate needs
 N_CLIP = 10
 N_CENTRE = 4  # turns of moving the tangent point to the frame's centre; two do
+N_RADIAL = 4  # turns of moving the linear part and the tangent point; two do
+RADIAL_ORDER = 3
 RAYLEIGH_MEDIAN = 1.1774  # of distances whose components have a sigma of 1
 LEAST_SIGMA_ARCSEC = 0.01  # a clip of perfect positions must leave some
 
@@ -33,6 +36,22 @@ class PlateFit:
     n_star: int
     rms_arcsec: float
     used: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A plate: a polynomial of both coordinates, perhaps with one radial cubic term.
+
+    Optics distort by the cube of the distance from the axis: one number instead of eight, which
+    few stars hold much better in the corners. An axis beside the frame's centre adds squares.
+    """
+
+    order: int
+    is_radial: bool = False
+
+    @property
+    def n_parameter(self) -> int:
+        return (self.order + 1) * (self.order + 2) + self.is_radial
 
 
 def fit_plate(
@@ -67,21 +86,29 @@ def fit_plate(
     places = np.column_stack([x, y, ra, dec])
     agree = _agreeing(_distances(start, places), np.ones(len(x), dtype=bool), n_sigma)
     best: tuple[float, PlateFit] | None = None
-    for order in range(1, max_sip_order + 1):
-        n_parameter = (order + 1) * (order + 2)
-        if agree.sum() < max(MIN_STAR, n_parameter):  # two coordinates each: as many to spare
+    for model in _models(max_sip_order):
+        # two coordinates each: as many to spare
+        if agree.sum() < max(MIN_STAR, model.n_parameter):
             break
-        wcs, used = _clipped_fit(places, agree, n_x_pix, n_y_pix, order=order, n_sigma=n_sigma)
+        wcs, used = _clipped_fit(places, agree, n_x_pix, n_y_pix, model=model, n_sigma=n_sigma)
         distance = _distances(wcs, places)
         n_coordinate = 2 * int(agree.sum())
-        # judged by the same stars, whichever of them this order left out
-        criterion = n_coordinate * np.log(np.mean(distance[agree] ** 2)) + n_parameter * np.log(
-            n_coordinate
-        )
+        # judged by the same stars, whichever of them this model left out
+        criterion = n_coordinate * np.log(
+            np.mean(distance[agree] ** 2)
+        ) + model.n_parameter * np.log(n_coordinate)
         if best is None or criterion < best[0]:
             rms_arcsec = float(np.sqrt(np.mean(distance[used] ** 2)))
             best = criterion, PlateFit(wcs, int(used.sum()), rms_arcsec, used)
     return None if best is None else best[1]
+
+
+def _models(max_sip_order: int) -> list[_Model]:
+    """Return the plates to be tried, those of fewest parameters first."""
+    models = [_Model(order) for order in range(1, max_sip_order + 1)]
+    if max_sip_order >= RADIAL_ORDER:
+        models += [_Model(order, is_radial=True) for order in range(1, RADIAL_ORDER)]
+    return sorted(models, key=lambda model: model.n_parameter)
 
 
 def plate_residuals(
@@ -112,17 +139,18 @@ def _clipped_fit(
     n_x_pix: int,
     n_y_pix: int,
     *,
-    order: int,
+    model: _Model,
     n_sigma: float,
 ) -> tuple[WCS, NDArray[np.bool_]]:
     used = agree
-    wcs = _fit(places[used], n_x_pix, n_y_pix, order)
+    fit = _fit_radial if model.is_radial else _fit
+    wcs = fit(places[used], n_x_pix, n_y_pix, model.order)
     for _ in range(N_CLIP):
         kept = _agreeing(_distances(wcs, places), used, n_sigma)
         if kept.sum() < MIN_STAR or (kept == used).all():
             break
         used = kept
-        wcs = _fit(places[used], n_x_pix, n_y_pix, order)
+        wcs = fit(places[used], n_x_pix, n_y_pix, model.order)
     return wcs, used
 
 
@@ -140,6 +168,36 @@ def _fit(places: Array, n_x_pix: int, n_y_pix: int, order: int) -> WCS:
         offset = np.linalg.lstsq(powers, plane, rcond=None)[0][exponents.index((0, 0))]
         centre = sky_of_plane(float(offset[0]), float(offset[1]), *centre)
     return fitted_wcs((x, y), (ra, dec), n_x_pix, n_y_pix, centre_deg=centre, sip_order=order)
+
+
+def _fit_radial(places: Array, n_x_pix: int, n_y_pix: int, order: int) -> WCS:
+    """Fit a polynomial and a displacement along the radius by its cube, centred on the frame."""
+    x, y, ra, dec = places.T
+    x0, y0 = (n_x_pix - 1) / 2, (n_y_pix - 1) / 2
+    reach = max(n_x_pix, n_y_pix) / 2
+    u, v = (x - x0) / reach, (y - y0) / reach
+    exponents = [(i, j) for i in range(order + 1) for j in range(order + 1 - i)]
+    powers = np.column_stack([u**i * v**j for i, j in exponents])
+    empty, cube = np.zeros_like(powers), (u**2 + v**2) * np.array([u, v])
+    design = np.column_stack([np.block([[powers, empty], [empty, powers]]), cube.ravel()])
+    start = _fit(places, n_x_pix, n_y_pix, order)
+    centre, cd = (float(start.wcs.crval[0]), float(start.wcs.crval[1])), start.wcs.cd
+    for _ in range(N_RADIAL):
+        plane = np.column_stack(tangent_plane(ra, dec, *centre))
+        straight = np.linalg.solve(cd * reach, plane.T).ravel()
+        *fitted, radial = np.linalg.lstsq(design, straight, rcond=None)[0]
+        terms = dict(zip(exponents, np.reshape(fitted, (2, -1)).T, strict=True))
+        xi, eta = cd * reach @ terms[0, 0]
+        centre = sky_of_plane(float(xi), float(eta), *centre)
+        linear = np.column_stack([terms[1, 0], terms[0, 1]])
+        cd = cd @ linear
+    cubes = {(3, 0): (radial, 0), (1, 2): (radial, 0), (2, 1): (0, radial), (0, 3): (0, radial)}
+    bent = {pair: value for pair, value in terms.items() if sum(pair) > 1} | cubes
+    sip = {
+        (i, j): np.linalg.solve(linear, np.array(value)) / reach ** (i + j - 1)
+        for (i, j), value in bent.items()
+    }
+    return sip_wcs(centre, (x0, y0), cd, sip, sip_order=RADIAL_ORDER)
 
 
 def _distances(wcs: WCS, places: Array) -> Array:
