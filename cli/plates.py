@@ -44,6 +44,7 @@ def solve(
     """
     import os
 
+    from ..transforms.steps.skies import place_fields
     from ..transforms.steps.solving import solve_fields
 
     start = time.monotonic()
@@ -61,6 +62,7 @@ def solve(
                     current, field_id=field_id, jobs=n_job, progress=progress, say=SESSION.say
                 )
                 n_frame, n_failed = n_frame + solved, n_failed + failed
+        place_fields(current, say=SESSION.say)
     summary = {
         "fields": len(chosen),
         "fields_solved": n_solved,

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from astropy.wcs import WCS
 
+from starmuster.cli import main
 from starmuster.transforms.astrometry import pixel_positions, sky_positions, wcs_row
 from starmuster.transforms.flags import Flag
 from starmuster.transforms.pairing import pair_points
@@ -271,3 +272,54 @@ def test_a_rebuild_gives_the_numbers_of_one_ingest(prepared):
         assert {name: rows.height for name, rows in run_checks(con).items() if rows.height} == {}
     rebuild(prepared.folder)
     assert prepared.sql("from source order by source_id").equals(after)
+
+
+M13_SETTINGS = """
+[photometry]
+apertures_arcsec = [4]
+apertures_pix = []
+apertures_fwhm = [1.5]
+"""
+
+
+def ingested(folder, parts) -> Warehouse:
+    """Take in some frames, in one ingest after the other."""
+    main(["init", str(folder)])
+    (folder / "starmuster.toml").write_text(M13_SETTINGS)
+    for paths in parts:
+        assert main(["-w", str(folder), "ingest", "--jobs", "2", *map(str, paths)]) == 0
+    return Warehouse(folder)
+
+
+@pytest.mark.real
+def test_the_stars_of_m13_do_not_depend_on_the_band_that_came_first(real_data, tmp_path):
+    files = sorted((real_data / "m13_griz").iterdir())
+    green, red = ([p for p in files if p.name.startswith(f"M13_sdss_{b}")][:2] for b in "gr")
+    dark = [path for path in files if path.name.startswith(("Bias", "Dark"))]
+    flat = [path for path in files if path.name.startswith(("domeflat_sdss_g", "domeflat_sdss_r"))]
+    assert [len(part) for part in (green, red, dark, flat)] == [2, 2, 6, 6]
+    one, other = (
+        ingested(tmp_path / name, parts)
+        for name, parts in (
+            ("one", [dark + flat + green, red]),
+            ("other", [dark + flat + red, green]),
+        )
+    )
+    stars = [
+        warehouse.sql("select ra_deg, dec_deg from source order by dec_deg").to_numpy()
+        for warehouse in (one, other)
+    ]
+    assert len(stars[0]) == len(stars[1]) > 2000
+    cosine = np.cos(np.radians(stars[0][0, 1]))
+    plane = [3600 * (places - stars[0][0]) * [cosine, 1] for places in stars]
+    i, _ = pair_points(*plane, 0.2)  # arcsec; the headers of two frames differ by a tenth
+    assert len(i) == len(stars[0])
+    apart = one.sql(
+        "select 3600 * sqrt(pow((g.ra_deg - r.ra_deg) * cos(radians(g.dec_deg)), 2) "
+        "+ pow(g.dec_deg - r.dec_deg, 2)) as arcsec "
+        "from detection as g join search as of_g on of_g.search_id = g.search_id "
+        "join detection as r using (source_id) join search as of_r on of_r.search_id = r.search_id "
+        "where of_g.band = 'g' and of_r.band = 'r'"
+    )["arcsec"]
+    assert len(apart) > 1000
+    assert apart.median() < 0.15

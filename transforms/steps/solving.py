@@ -88,7 +88,9 @@ def _store(run: Run, one: FieldPlate, found: Plate | RegistrationError, *, say: 
     with run.warehouse.reading() as con:
         of_field = f"field_id = {int(one.field_id)}"
         field = con.table("field").filter(of_field).pl()
-        sources = con.table("source").filter(of_field).pl()
+        detected = con.table("detection").filter(of_field).project("source_id").pl()
+        # the others get their places with their detections, by the step that settles who is who
+        sources = con.table("source").filter(of_field).pl().join(detected, "source_id", "anti")
     laid = _registered(run, one.field_id).filter(
         pl.col("method_of_wcs").is_null() | (pl.col("method_of_wcs") == "field")
     )
@@ -99,9 +101,10 @@ def _store(run: Run, one: FieldPlate, found: Plate | RegistrationError, *, say: 
             scale_arcsec_per_pix=row["scale_arcsec_per_pix"],
             scale_source=pl.lit("wcs"),
         ),
-        "source": placed(sources, wcs),
         "product": _product(one, "done"),
     }
+    if sources.height:
+        tables["source"] = placed(sources, wcs)
     if found.solution.residuals is not None:
         tables["wcs_residual"] = found.solution.residuals.with_columns(
             frame_id=pl.lit(one.task.frame_id)
