@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from .canvas import BINNED, DATA, GREY, MARK, MODEL, PALE, WIDE_IN, figure_style
 
-ARROW_SHARE = 0.06  # of the frame's longer side: the length of a typical residual
+ARROW_SHARE = 0.03  # of the frame's longer side: the length of a typical residual
+LONGEST = 4.0  # typical residuals: a longer arrow is cut, and drawn in another colour
 N_RING = 8
 LEAST_IN_RING = 3
 
@@ -26,17 +27,23 @@ def residual_figure(residuals: pl.DataFrame, *, n_x_pix: int, n_y_pix: int, titl
     with figure_style():
         figure = Figure(figsize=(WIDE_IN, 3.7), layout="constrained")
         field, radius = figure.subplots(1, 2, width_ratios=(1.5, 1))
-        _draw_field(field, residuals, n_x_pix, n_y_pix)
+        _draw_field(field, residuals, n_x_pix, n_y_pix, title)
         _draw_radius(radius, residuals.filter("is_used"), n_x_pix, n_y_pix)
-        field.set_title(title, fontsize=8, loc="left")
     return figure
 
 
-def _draw_field(axes: Axes, residuals: pl.DataFrame, n_x_pix: int, n_y_pix: int) -> None:
+def _draw_field(
+    axes: Axes, residuals: pl.DataFrame, n_x_pix: int, n_y_pix: int, title: str
+) -> None:
     used, left_out = residuals.filter("is_used"), residuals.filter(~pl.col("is_used"))
-    typical_pix = _rms(used) or 1.0
+    length_pix = np.hypot(used["dx_pix"], used["dy_pix"]).to_numpy()
+    typical_pix = float(np.median(length_pix)) if used.height else 1.0
+    typical_pix = typical_pix or 1.0
     zoom = ARROW_SHARE * max(n_x_pix, n_y_pix) / typical_pix
-    _draw_arrows(axes, used, zoom, BINNED)
+    cut = np.maximum(length_pix / (LONGEST * typical_pix), 1.0)
+    shown = used.with_columns(pl.col("dx_pix", "dy_pix") / pl.Series(cut))
+    _draw_arrows(axes, shown.filter(pl.Series(cut == 1)), zoom, BINNED)
+    _draw_arrows(axes, shown.filter(pl.Series(cut > 1)), zoom, MODEL)
     axes.plot(left_out["x_pix"], left_out["y_pix"], "x", color=MODEL, markersize=4)
     key = {
         "x_pix": [0.04 * n_x_pix],
@@ -45,8 +52,10 @@ def _draw_field(axes: Axes, residuals: pl.DataFrame, n_x_pix: int, n_y_pix: int)
         "dy_pix": 0.0,
     }
     _draw_arrows(axes, pl.DataFrame(key), zoom, MARK)
-    told = f"rms {typical_pix:.3f} pix of {used.height} stars; crosses: {left_out.height} left out"
+    told = f"{typical_pix:.3f} pix, the median of {used.height}"
     axes.text((0.06 + ARROW_SHARE) * n_x_pix, -0.05 * n_y_pix, told, va="center", color=MARK)
+    counts = f"rms {_rms(used):.3f} pix; cut short: {np.sum(cut > 1)}; left out: {left_out.height}"
+    axes.set_title(f"{title}\n{counts}", fontsize=8, loc="left")
     axes.set_xlim(-0.02 * n_x_pix, 1.02 * n_x_pix)
     axes.set_ylim(-0.1 * n_y_pix, 1.02 * n_y_pix)
     axes.set_aspect("equal")
@@ -85,22 +94,29 @@ def _draw_radius(axes: Axes, used: pl.DataFrame, n_x_pix: int, n_y_pix: int) -> 
     dx, dy = used["dx_pix"].to_numpy(), used["dy_pix"].to_numpy()
     outward = (u * dx + v * dy) / r
     axes.axhline(0, color=PALE)
+    across = (u * dy - v * dx) / r
     axes.plot(r, outward, ".", color=DATA, markersize=3, label="outward")
-    axes.plot(r, (u * dy - v * dx) / r, ".", color=GREY, markersize=2, label="across")
-    middle, mean = _in_rings(r, outward)
-    axes.plot(middle, mean, "o-", color=MODEL, markersize=3, linewidth=1, label="mean outward")
+    axes.plot(r, across, ".", color=GREY, markersize=2, label="across")
+    middle, height = _in_rings(r, outward)
+    axes.plot(middle, height, "o-", color=MODEL, markersize=3, linewidth=1, label="median outward")
     axes.set_xlabel("distance from the centre (pix)")
     axes.set_ylabel("residual (pix)")
-    axes.legend(loc="upper left")
+    typical_pix = float(np.median(np.hypot(outward, across))) if used.height else 0.0
+    if typical_pix > 0:
+        top = LONGEST * typical_pix
+        n_beyond = int(np.sum(np.maximum(np.abs(outward), np.abs(across)) > top))
+        axes.set_ylim(-top, top)
+        axes.set_title(f"{n_beyond} stars beyond" if n_beyond else "", fontsize=8, loc="right")
+    axes.legend(loc="lower left", fontsize=7, framealpha=0.8, frameon=True, edgecolor="none")
 
 
 def _in_rings(r: NDArray, value: NDArray) -> tuple[list[float], list[float]]:
     edges = np.linspace(0, r.max() if r.size else 1.0, N_RING + 1)
     middle: list[float] = []
-    mean: list[float] = []
+    height: list[float] = []
     for low, high in pairwise(edges):
         here = (r >= low) & (r <= high)
         if np.count_nonzero(here) >= LEAST_IN_RING:
             middle.append(float((low + high) / 2))
-            mean.append(float(value[here].mean()))
-    return middle, mean
+            height.append(float(np.median(value[here])))
+    return middle, height
