@@ -108,12 +108,21 @@ def _chart_box(
 ) -> tuple[float, float, float, float]:
     if image is not None:
         n_y, n_x = image.shape
-        return -0.5, n_x - 0.5, -0.5, n_y - 0.5
+        low_x, high_x = _stretched(n_x, stars.filter("is_used")["x_pix"].to_list())
+        low_y, high_y = _stretched(n_y, stars.filter("is_used")["y_pix"].to_list())
+        return low_x, high_x, low_y, high_y
     xs, ys = stars["x_pix"].to_list(), stars["y_pix"].to_list()
     if target_xy_pix is not None:
         xs, ys = [*xs, target_xy_pix[0]], [*ys, target_xy_pix[1]]
     pad = 0.08 * max(max(xs) - min(xs), max(ys) - min(ys), 20.0)
     return min(xs) - pad, max(xs) + pad, min(ys) - pad, max(ys) + pad
+
+
+def _stretched(n_pix: int, places: list[float]) -> tuple[float, float]:
+    """Ends of a picture, or beyond: a drifting field brings comparison stars in later."""
+    edge = 0.03 * n_pix
+    low = min((place - edge for place in places if place < 0), default=-0.5)
+    return low, max((place + edge for place in places if place > n_pix - 1), default=n_pix - 0.5)
 
 
 def _draw_image(axes: Axes, image: Array) -> None:

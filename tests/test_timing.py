@@ -168,6 +168,21 @@ def test_one_time_or_one_transit_leaves_the_period_as_it_was(sky):
         adopted(found)
 
 
+def test_times_of_one_transit_with_unlike_errors_leave_the_period_as_it_was(sky):
+    """Their mean epoch is the epoch but for rounding, and a slope through it would be anything."""
+    mids = T0 + PERIOD * 1042 + np.array([0.001, 0.003, 0.002])
+    rng = np.random.default_rng(13)
+    for _ in range(12):
+        sky.con.execute("delete from published_transit")
+        err = rng.uniform(5e-4, 2e-3, 3)
+        refined = sky(mids, err).refined
+        assert refined["period_d"] == PERIOD
+        assert refined["covariance_d2"] is None
+        middle = np.average(mids, weights=err**-2)
+        assert refined["mid_bjd_tdb"] == pytest.approx(middle, abs=1e-8)
+        assert refined["mid_err_d"] >= 0.999999 * np.sum(err**-2) ** -0.5
+
+
 def test_times_without_errors_are_listed_and_do_not_count(sky):
     found = sky([T0 + 1e-3, T0 + PERIOD], [None, None])
     assert found.refined is None

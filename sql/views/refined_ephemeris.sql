@@ -63,7 +63,9 @@ power as (
         sum(weight * pow(x, 2)) as s2,
         sum(weight * pow(x, 3)) as s3,
         sum(weight * late_d) / sum(weight) as mean_late_d,
-        sum(weight * x * late_d) / nullif(sum(weight * pow(x, 2)), 0) as slope_d
+        case
+            when count(distinct epoch) > 1 then sum(weight * x * late_d) / sum(weight * pow(x, 2))
+        end as slope_d
     from centred
     group by planet_key, zero_epoch, zero_x
 ),
@@ -119,7 +121,8 @@ select
     newest_ephemeris.mid_bjd_tdb + newest_ephemeris.period_d * scaled.zero_epoch
     + scaled.mean_late_d + coalesce(scaled.slope_d, 0) * scaled.zero_x as mid_bjd_tdb,
     scaled.error_scale
-    * sqrt(1 / scaled.s0 + coalesce(pow(scaled.zero_x, 2) / nullif(scaled.s2, 0), 0)) as mid_err_d,
+    * sqrt(1 / scaled.s0 + case when scaled.n_epoch > 1 then pow(scaled.zero_x, 2) / scaled.s2 else 0 end)
+    as mid_err_d,
     newest_ephemeris.period_d + coalesce(scaled.slope_d, 0) as period_d,
     case when scaled.n_epoch > 1 then scaled.error_scale / sqrt(scaled.s2) end as period_err_d,
     case
