@@ -25,14 +25,21 @@ COLUMNS = {
     "source_id": "Star",
     "instrumental_mag": "Magnitude",
     "n_frame": "Frames",
-    "scatter_mag": "Scatter (mag)",
+    "coverage": "Coverage",
+    "scatter_mag": "Scatter",
     "excess": "Excess",
-    "iqr_mag": "IQR (mag)",
-    "von_neumann_eta": "von Neumann η",
-    "stetson_j": "Stetson J",
+    "iqr_mag": "IQR",
+    "von_neumann_eta": "η",
+    "stetson_j": "J",
     "chi2_reduced": "χ²/ν",
     "known_as": "Known as",
 }
+
+
+CAPTION = (
+    "The most suspicious first. Scatter and interquartile range in mag; η of von Neumann is 2 for "
+    "white noise, J of Stetson 0."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +186,8 @@ def candidates_page(
         variable star, null where it is none.
     """
     chosen = [candidate.history.source_id for candidate in candidates]
-    rows = stars.filter(pl.col("source_id").is_in(chosen)).sort("rank_sum")
+    rows = stars.filter(pl.col("source_id").is_in(chosen)).sort("is_doubtful", "rank_sum")
+    doubtful = stars["is_doubtful"].sum()
     band = candidates[0].history.band if candidates else None
     overview = plot(
         scatter_figure(stars, chosen),
@@ -190,11 +198,13 @@ def candidates_page(
     return Page(
         kicker="Candidates for variable stars",
         title=field_name,
-        summary=f"The {len(chosen)} of {stars.height} stars that vary most, by four indices.",
+        summary=f"The {len(chosen)} of {stars.height} stars that vary most, by four indices, in "
+        f"frames where their flags speak for them. {doubtful} stars with such frames for less than "
+        "90 % of their nights come last: the edge of a field, a drift, saturation.",
         head=[("Band", band or "none"), ("Aperture", aperture_name), ("Stars", str(stars.height))],
         sections=[
             Section("Scatter", plots=[overview]),
-            Section("Indices", tables=[table(rows, "The most suspicious first.", COLUMNS)]),
+            Section("Indices", tables=[table(rows, CAPTION, COLUMNS)]),
             Section("Curves", plots=[_fold(candidate) for candidate in candidates]),
         ],
         command=command,

@@ -106,6 +106,21 @@ def test_the_variable_stars_lead_the_list_and_steady_ones_scatter_as_their_error
     assert steady["excess"].max() < 1.4
 
 
+def test_stars_that_drift_off_the_field_come_last_and_are_judged_by_their_sound_frames(sky):
+    """The steady star 20 fades over its last hours of each night, with the flag of the edge."""
+    sky.execute("insert into flag values (1, 2, 'EDGE', 'at the edge', false)")
+    at_edge = "source_id = 20 and frame_id % 24 in (0, 20, 21, 22, 23)"
+    sky.execute(f"update measurement set flags = 2 where {at_edge}")
+    sky.execute(f"update aperture_flux set flux_adu = 0.3 * flux_adu where {at_edge}")
+    stars = shipped(sky, "variability", field="here")
+    last = stars.row(-1, named=True)
+    assert (last["source_id"], last["is_doubtful"]) == (20, True)
+    assert last["coverage"] == pytest.approx(19 / 24)
+    assert last["scatter_mag"] == pytest.approx(ERR, rel=0.25)
+    assert not stars["is_doubtful"][:-1].any()
+    assert star_history(sky, 20, band="r", aperture_id=1).points.height == 19 * N_NIGHT
+
+
 def test_the_indices_are_those_of_their_formulas(sky):
     row = shipped(sky, "variability", field="1").filter(source_id=WAVE).row(0, named=True)
     history = star_history(sky, WAVE, band="r", aperture_id=1)

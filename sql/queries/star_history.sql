@@ -1,6 +1,7 @@
 -- A star's magnitude over all nights, with what the stars of its field nearest to it in brightness do
 -- together taken out of each frame: at most fifty, each against its own median over all nights. Nights
--- are not levelled, so that slow changes stay. One row per frame, in time order.
+-- are not levelled, so that slow changes stay; rows whose flags do not speak for them (is_steady) are left
+-- out. One row per frame, in time order.
 -- $source_id, $band, $aperture_id
 with target as (
     select
@@ -67,7 +68,7 @@ where
     light_curve.source_id = $source_id::integer
     and light_curve.aperture_id = $aperture_id::smallint
     and light_curve.band is not distinct from $band::varchar
-    and light_curve.is_clean
+    and is_steady(light_curve.flags)
     and light_curve.instrumental_mag is not null
     and light_curve.mid_bjd_tdb is not null
 order by light_curve.mid_bjd_tdb, light_curve.frame_id;

@@ -4,24 +4,27 @@
 -- changes: von Neumann 1941); Stetson's J over pairs of successive frames within half an hour (Stetson
 -- 1996); reduced chi-square with the errors; and the excess: scatter over that of the 24 stars nearest in
 -- brightness. scatter_mag is 1.4826 times the median absolute deviation. rank_sum adds the ranks by
--- excess, J, 1/eta and chi-square: the smallest is the most suspicious. One row per source, band and
--- aperture with at least ten clean frames. $field is a number or a name. $night $band $aperture_id
-with point as (
+-- excess, J, 1/eta and chi-square: the smallest is the most suspicious. Only frames count in which the
+-- star's flags speak for it (is_steady); coverage is their share of the frames of its nights that have
+-- any such star, and stars seen on less than 0.9 of them, as at the edge of a drifting field, are doubtful
+-- and come last. One row per source, band and aperture with at least ten such frames. $field is a number or a name.
+-- $night $band $aperture_id
+with chosen as (
     select
         light_curve.field_id,
         light_curve.source_id,
         light_curve.band,
         light_curve.aperture_id,
         light_curve.frame_id,
+        light_curve.night,
         light_curve.mid_jd_utc,
         light_curve.instrumental_mag as mag,
-        light_curve.instrumental_mag_err as mag_err
+        light_curve.instrumental_mag_err as mag_err,
+        is_steady(light_curve.flags) as is_steady
     from light_curve
     join field using (field_id)
     where
-        light_curve.is_clean
-        and light_curve.instrumental_mag is not null
-        and (
+        (
             $field is null
             or field.field_id::varchar = $field::varchar
             or name_key(field.field_name) = name_key($field::varchar)
@@ -29,6 +32,42 @@ with point as (
         and ($night is null or light_curve.night = $night::date)
         and ($band is null or light_curve.band = $band)
         and ($aperture_id is null or light_curve.aperture_id = $aperture_id::smallint)
+),
+
+point as (
+    select *
+    from chosen
+    where is_steady and mag is not null
+),
+
+night_length as (
+    select
+        field_id,
+        band,
+        night,
+        count(distinct frame_id) as n_night_frame
+    from point
+    group by all
+),
+
+star_night as (
+    select distinct field_id, source_id, band, aperture_id, night
+    from chosen
+),
+
+awaited as (
+    select
+        star_night.field_id,
+        star_night.source_id,
+        star_night.band,
+        star_night.aperture_id,
+        sum(n_night_frame) as n_awaited
+    from star_night
+    join night_length
+        on night_length.field_id = star_night.field_id
+        and night_length.night = star_night.night
+        and night_length.band is not distinct from star_night.band
+    group by all
 ),
 
 relative as (
@@ -128,11 +167,13 @@ ranked as (
 )
 
 select
-    source_id,
-    field_id,
-    band,
-    aperture_id,
+    ranked.source_id,
+    ranked.field_id,
+    ranked.band,
+    ranked.aperture_id,
     n_frame,
+    n_frame / n_awaited as coverage,
+    n_frame / n_awaited < 0.9 as is_doubtful,
     instrumental_mag,
     scatter_mag,
     expected_scatter_mag,
@@ -143,4 +184,9 @@ select
     chi2_reduced,
     place_excess + place_j + place_eta + place_chi2 as rank_sum
 from ranked
-order by rank_sum, source_id, band, aperture_id;
+join awaited
+    on awaited.field_id = ranked.field_id
+    and awaited.source_id = ranked.source_id
+    and awaited.aperture_id = ranked.aperture_id
+    and awaited.band is not distinct from ranked.band
+order by is_doubtful, rank_sum, ranked.source_id, ranked.band, ranked.aperture_id;
