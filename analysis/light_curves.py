@@ -155,7 +155,7 @@ def light_curve(
     if not options.n_trend:
         return best
     table = tabulate(rows, ordered_frames(rows))
-    trends = shared_trends(table, star.source_id, options.n_trend)
+    trends = shared_trends(table, star.source_id, options.n_trend, method=options.trend_method)
     points = best.points.join(trends, on="frame_id", how="left", maintain_order="left")
     return replace(best, points=points)
 

@@ -112,6 +112,11 @@ def derived_warnings(report: TransitReport) -> list[str]:
         )
     if report.minimum is not None and report.minimum.verdict == "disagreement":
         found.append(f"Times of minimum without a model: {report.minimum.reason}.")
+    if report.comparison.height and report.comparison["is_used"].sum() == 1:
+        found.append(
+            f"One comparison star alone served, of {report.comparison.height} judged: what it does "
+            "by itself cannot be told from what the target does."
+        )
     saturated = _share_flagged(curve, SATURATED)
     if saturated > MANY_OUTLIERS:
         found.append(f"The target is saturated on {100 * saturated:.0f} % of the frames.")

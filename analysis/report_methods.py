@@ -118,11 +118,14 @@ def _photometry(report: TransitReport, n_comparison: int, aperture: str) -> str:
 def _fit(report: TransitReport) -> str:
     fit = report.fit
     limb = fit.limb_darkening or "stellar models"
+    has_trend = any(name.startswith("trend_") for name in report.light_curve.columns)
+    trends = ", and of trends that the stars of the field share," if has_trend else ""
     text = (
         "A transit of a quadratically limb-darkened star (Agol et al. 2020; q1 and q2 of Kipping "
         f"2013 with priors from {limb}), averaged over each exposure, was fitted together with the "
         "baseline. Of all baselines of up to three terms in time, its square, airmass, place, FWHM "
-        f"and sky the one of least Bayesian information criterion, {fit.baseline}, was taken"
+        f"and sky{trends} the one of least Bayesian information criterion, {fit.baseline}, was "
+        "taken"
         + (", with an offset for the meridian flip" if fit.has_flip else "")
         + ". Points further than 4 robust σ from the model were left out. Errors were scaled to "
         "the scatter of the residuals and widened by the largest of three measures of red noise: "

@@ -1,5 +1,7 @@
 """Trends that many stars of a field share: SysRem, and principal components."""
 
+from typing import Literal
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -64,8 +66,17 @@ def principal_components(residual: Array, err: Array, n_trend: int) -> Array:
     return np.array([_standard(each) for each in right[:n_trend]])
 
 
-def shared_trends(table: StarTable, target_id: int, n_trend: int) -> pl.DataFrame:
-    """Trends of a field without the target, by SysRem: frame_id, trend_1, trend_2 ...
+METHODS = {"sysrem": sysrem, "pca": principal_components}
+
+
+def shared_trends(
+    table: StarTable,
+    target_id: int,
+    n_trend: int,
+    *,
+    method: Literal["sysrem", "pca"] = "sysrem",
+) -> pl.DataFrame:
+    """Trends of a field without the target: frame_id, trend_1, trend_2 ...
 
     Raises
     ------
@@ -85,7 +96,8 @@ def shared_trends(table: StarTable, target_id: int, n_trend: int) -> pl.DataFram
     residual = flux / factor / level[:, None] - 1
     err = table.err[bright] / factor / level[:, None]
     own = 1.4826 * levels(np.abs(residual))[:, None]
-    trends = sysrem(residual, np.where(np.isfinite(err), np.maximum(err, own), own), n_trend)
+    err = np.where(np.isfinite(err), np.maximum(err, own), own)
+    trends = METHODS[method](residual, err, n_trend)
     columns = {f"trend_{i + 1}": trend for i, trend in enumerate(trends)}
     return pl.DataFrame({"frame_id": table.frame_id} | columns)
 

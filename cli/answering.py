@@ -231,6 +231,7 @@ def transit(
     samples: int = 0,
     sampler: Literal["emcee", "dynesty"] = "emcee",
     gp: Annotated[bool, Parameter(negative=())] = False,
+    detrend: Literal["sysrem", "pca"] | None = None,
     pdf: bool = True,
     anew: Annotated[bool, Parameter(negative=())] = False,
     output: Path | None = None,
@@ -255,6 +256,9 @@ def transit(
         emcee, or dynesty, which also gives the evidence of the transit over a flat line.
     gp
         Sample with a Gaussian process for the noise, instead of widening errors (extra `gp`).
+    detrend
+        Offer trends that the stars of the field share to the baseline: as many as the settings
+        say, else two.
     pdf
         Write a PDF beside the page.
     anew
@@ -268,7 +272,7 @@ def transit(
         raise UsageError(f"--samples {samples}: expected 0 or more.")
     if gp and (not samples or sampler != "emcee"):
         raise UsageError("--gp: give --samples, too, and leave the sampler at emcee.")
-    wanted = Wanted(samples, sampler, has_process=gp, has_pdf=pdf, is_anew=anew)
+    wanted = Wanted(samples, sampler, gp, pdf, anew, detrend)
     report_transit(planet, night=night, band=band, aperture=aperture, output=output, wanted=wanted)
 
 

@@ -16,8 +16,10 @@ from .session import SESSION, plain
 
 if TYPE_CHECKING:
     from ..analysis.observed_transits import ObservedTransit
+    from ..warehouse.config import Ensemble
     from ..warehouse.store import Warehouse
 
+N_TREND = 2
 SOFTWARE = ("astropy", "photutils", "sep", "exoplanet-core", "emcee", "scipy", "duckdb", "polars")
 TOLD = ("verdict", "mid_bjd_tdb", "o_minus_c_min", "radius_ratio", "depth", "duration_h")
 
@@ -31,6 +33,14 @@ class Wanted:
     has_process: bool = False
     has_pdf: bool = True
     is_anew: bool = False
+    detrend: Literal["sysrem", "pca"] | None = None
+
+    def options(self, configured: "Ensemble") -> "Ensemble":
+        """Return the settings of the ensemble with the trends that are asked for."""
+        if self.detrend is None:
+            return configured
+        n_trend = configured.n_trend or N_TREND
+        return configured.model_copy(update={"trend_method": self.detrend, "n_trend": n_trend})
 
     @property
     def mark(self) -> str:
@@ -65,13 +75,15 @@ def report_transit(
 
     wanted = wanted or Wanted()
     warehouse = SESSION.warehouse()
+    options = wanted.options(warehouse.config.ensemble)
     with warehouse.reading() as con:
         transit = observe_curve(
-            con, name, night=night, band=band, aperture=aperture, options=warehouse.config.ensemble
+            con, name, night=night, band=band, aperture=aperture, options=options
         )
         times = other_times(con, transit.planet["planet_key"], transit.night, transit.band)
+        others = _siblings(con, transit)
     page = output or warehouse.reports / _file_name(transit)
-    mark = f"{__version__} {transit.fingerprint} {times} {wanted.mark} {injected or ''}"
+    mark = f"{__version__} {transit.fingerprint} {times} {others} {wanted.mark} {injected or ''}"
     if not wanted.is_anew and (document := written(page, mark)) is not None:
         SESSION.say("nothing it rests on has changed: the report stays (--anew writes it again)")
         return _answer(document)
@@ -82,12 +94,27 @@ def report_transit(
         if wanted.n_sample:
             transit = _sampled(transit, wanted)
         _store_fit(warehouse, transit, page.stem)
-        files = _write(warehouse, transit, page, injected or {}, has_pdf=wanted.has_pdf)
+        files = _write(
+            warehouse, transit, page, injected or {}, warnings=others, has_pdf=wanted.has_pdf
+        )
     document = plain(summary(transit, files))
     if files:
         text = json.dumps({"mark": mark} | document, indent=1)
         page.with_suffix(".json").write_text(text, encoding="utf-8")
     return _answer(document)
+
+
+def _siblings(con, transit: "ObservedTransit") -> list[str]:
+    """Say which other planets of the star transit in this night."""
+    from ..analysis.siblings import other_transits
+
+    if transit.curve is None or transit.planet["host_name"] is None:
+        return []
+    times = transit.curve.points["mid_bjd_tdb"].drop_nulls()
+    found = other_transits(con, transit.planet, times.min(), times.max()) if times.len() else []
+    for text in found:
+        SESSION.say(text)
+    return found
 
 
 def _sampled(transit: "ObservedTransit", wanted: Wanted) -> "ObservedTransit":
@@ -176,6 +203,7 @@ def _write(
     page: Path,
     injected: dict[str, float],
     *,
+    warnings: list[str],
     has_pdf: bool,
 ) -> list[str]:
     from ..analysis.exports import points_csv
@@ -214,6 +242,7 @@ def _write(
         | {package: metadata.version(package) for package in SOFTWARE},
         command=f"starmuster report transit {transit.planet['planet_name']!r}",
         generated_utc=datetime.now(UTC).replace(tzinfo=None, microsecond=0),
+        warnings=warnings,
         field_image=_picture(warehouse, reference.row(0, named=True)),
         target_xy_pix=(target["x_pix"], target["y_pix"]),
         masters=masters,

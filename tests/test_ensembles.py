@@ -79,6 +79,18 @@ def test_a_variable_star_is_rejected_and_the_others_stay():
     assert set(weights(choice)) == {1, 2, 3, 5, 6, 7, 8}
 
 
+def test_where_all_stars_vary_one_is_left_at_most_and_the_others_are_said_to():
+    generator = np.random.default_rng(2)
+    flux = noisy(np.full(9, 1e5), np.full(9, 0.003)) * clouds()
+    for star in range(1, 9):
+        phase = np.linspace(0, generator.uniform(5, 15), N_FRAME) + generator.uniform(0, 6)
+        flux[star] *= 1 + 0.05 * np.sin(phase)
+    choice = choose_comparison(field(flux), TARGET)
+    assert choice["is_used"].sum() == 1
+    rejected = choice.filter(~pl.col("is_used"))["reason"]
+    assert rejected.str.contains("^(noisy|variable)").all()
+
+
 def test_the_brightest_star_is_no_exception_when_it_varies():
     levels = np.array([1e5, 8e5, 1e5, 1e5, 1e5, 1e5])
     flux = noisy(levels, [0.003, 0.0005, 0.003, 0.003, 0.003, 0.003])

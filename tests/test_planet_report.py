@@ -10,6 +10,7 @@ import pytest
 
 from starmuster.analysis.limb_darkening import transit_flux
 from starmuster.analysis.orbits import Orbit
+from starmuster.analysis.siblings import other_transits
 from starmuster.cli import main
 
 T0, PERIOD = 2455000.5, 3.2
@@ -192,3 +193,22 @@ def test_mid_times_alone_make_a_report_and_nothing_at_all_makes_none(command, tm
     assert document["joint_fit"] is None
     assert {row["quantity"] for row in document["results"]} == {"mid_bjd_tdb", "period_d"}
     assert any("not certain to be BJD_TDB" in text for text in document["warnings"])
+
+
+def test_another_planet_of_the_star_that_transits_too_is_told(database, fill):
+    planet = {"planet_key": "x1b", "planet_name": "X-1 b", "host_name": "X-1"}
+    rows = [
+        planet | {"planet_id": 1, "period_d": 3.0, "mid_bjd_tdb": T0},
+        planet
+        | {"planet_id": 2, "planet_key": "x1c", "planet_name": "X-1 c"}
+        | {"period_d": 5.0, "mid_bjd_tdb": T0 + 0.1},
+        planet
+        | {"planet_id": 3, "planet_key": "y1b", "planet_name": "Y-1 b", "host_name": "Y-1"}
+        | {"period_d": 3.0, "mid_bjd_tdb": T0},
+    ]
+    database.register("given", fill("planet", rows))
+    database.execute("insert into planet by name from given")
+    (told,) = other_transits(database, rows[0], T0 - 0.1, T0 + 0.15)
+    assert told.startswith("X-1 c of the same star")
+    assert f"{T0 + 0.1:.4f}" in told
+    assert not other_transits(database, rows[0], T0 + 2.9, T0 + 3.1)

@@ -13,6 +13,7 @@ import pytest
 from starmuster.analysis.report import TransitReport, derived_warnings, render_transit_report
 from starmuster.analysis.result_tables import measured, number, scatter
 from starmuster.analysis.transits import Parameter, TransitFit
+from starmuster.transforms.flags import Flag
 
 MID = 2458107.71234
 N = 60
@@ -446,6 +447,27 @@ def test_what_the_times_rest_on_is_warned_of(changes, words):
     doubtful = replace(report, light_curve=report.light_curve.with_columns(**changes))
     assert sum(words in text for text in derived_warnings(doubtful)) == 1
     assert words in _Page(render_transit_report(doubtful)).text
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"), [(Flag.SATURATED, "saturated on 100 %"), (Flag.BLENDED, "neighbour's light")]
+)
+def test_a_saturated_or_blended_target_is_warned_of(flag, words):
+    report = _report()
+    assert not any(words in text for text in derived_warnings(report))
+    flagged = report.light_curve.with_columns(flags=pl.lit(int(flag)))
+    assert (
+        sum(words in text for text in derived_warnings(replace(report, light_curve=flagged))) == 1
+    )
+
+
+def test_one_comparison_star_alone_is_warned_of():
+    report = _report()
+    assert not any("alone" in text for text in derived_warnings(report))
+    first = report.comparison.filter("is_used")["source_id"][0]
+    stars = report.comparison.with_columns(is_used=pl.col("source_id") == first)
+    found = derived_warnings(replace(report, comparison=stars))
+    assert sum("One comparison star alone" in text for text in found) == 1
 
 
 @pytest.mark.parametrize(("n_outliers", "is_warned"), [(5, False), (6, True)])

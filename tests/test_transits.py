@@ -212,6 +212,18 @@ def test_points_without_time_or_flux_are_left_out_and_order_does_not_matter():
     assert again.points["bjd_tdb"].is_sorted()
 
 
+def test_equal_times_are_points_like_any_other():
+    """Two cameras, or a clock that stood still: each time twice, with noise of its own."""
+    once, again = night(21), night(21, sigma=0.0030001)
+    noise = np.random.default_rng(3).normal(0, 0.0039, again.height)
+    twice = pl.concat([once, again.with_columns(flux=pl.col("flux") + noise)]).sort("bjd")
+    found = fit(twice)
+    assert found.verdict == "transit"
+    assert found.n_points + found.n_outliers == 2 * once.height
+    assert abs(found.mid_bjd_tdb - MID) < 4 * found.mid_bjd_tdb_err
+    assert abs(found.radius_ratio - 0.1) < 4 * found.radius_ratio_err
+
+
 def test_errors_follow_the_residuals_whatever_was_quoted():
     rows = night(9)
     truth = fit(rows)

@@ -135,6 +135,7 @@ class Ensemble(_Section):
     max_brighter_mag: float = 2.5
     max_redder_mag: float = Field(default=1.5, gt=0)
     n_trend: int = Field(default=0, ge=0, le=5)
+    trend_method: Literal["sysrem", "pca"] = "sysrem"
 
 
 class ZeroPoints(_Section):
