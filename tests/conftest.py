@@ -4,17 +4,19 @@ import dataclasses
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
 import duckdb
+import numpy as np
 import polars as pl
 import pytest
 
 from starmuster.cli.session import SESSION, Session
 from starmuster.transforms.flags import MEANINGS
+from starmuster.transforms.vantage import vantage
 from starmuster.warehouse import migrate, packages
 from starmuster.warehouse.runs import Run
 from starmuster.warehouse.store import DATABASE_NAME, Warehouse
@@ -246,3 +248,97 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+class SmallSky:
+    """An open database with a site, a camera, a field and three stars, and ways to observe."""
+
+    night: ClassVar = date(2017, 12, 19)
+    start: ClassVar = datetime(2017, 12, 20, 1, 33)
+    site: ClassVar = {"latitude_deg": 31.675, "longitude_deg": -110.952, "elevation_m": 1268.0}
+    stars: ClassVar = {1: (31.0427, 46.6879), 2: (31.3, 46.5), 3: (30.8, 46.9)}
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        fill: Callable[[str, list[dict[str, Any]]], pl.DataFrame],
+    ) -> None:
+        self.con = con
+        self.fill = fill
+
+    def put(self, table: str, *rows: dict[str, Any]) -> None:
+        self.con.register("given", self.fill(table, list(rows)))
+        self.con.execute(f"insert into {table} by name from given")
+
+    def rows(self, query: str) -> pl.DataFrame:
+        return self.con.sql(query).pl()
+
+    def one(self, query: str) -> dict[str, Any]:
+        return self.rows(query).row(0, named=True)
+
+    def expose(self, frame_ids: Iterable[int], mid_utc: Iterable[datetime], **changes: Any) -> None:
+        """Add measured light frames with their vantage and quality."""
+        frame = {
+            "frame_type": "light",
+            "band": "r",
+            "exposure_s": 60.0,
+            "night": self.night,
+            "camera_id": 1,
+            "site_id": 1,
+        }
+        ids, times = list(frame_ids), list(mid_utc)
+        each = [
+            {"frame_id": i, "content_hash": str(i), "mid_utc": t}
+            for i, t in zip(ids, times, strict=True)
+        ]
+        self.put("frame", *(frame | row | changes for row in each))
+        place = self.site if (frame | changes)["site_id"] else dict.fromkeys(self.site)
+        placed = vantage(times, frame_id=pl.Series(ids, dtype=pl.Int32), **place)
+        self.put("vantage", *placed.to_dicts())
+        self.put("frame_quality", *({"frame_id": i, "fwhm_pix": 2.5} for i in ids))
+
+    def measure(self, fluxes_adu: Mapping[tuple[int, int], float | None], **flags: int) -> None:
+        """Add measurements by frame and star, with the flux in aperture 1."""
+        keys = [
+            {"frame_id": frame_id, "source_id": source_id} for frame_id, source_id in fluxes_adu
+        ]
+        star = {"sky_rms_adu": 5.0, "n_sky_pix": 300, "flags": flags.get("flags", 0)}
+        aperture = {"aperture_id": 1, "n_pix": 50.0, "flags": flags.get("flux_flags", 0)}
+        self.put("measurement", *(key | star for key in keys))
+        values = zip(keys, fluxes_adu.values(), strict=True)
+        self.put("aperture_flux", *(key | aperture | {"flux_adu": flux} for key, flux in values))
+
+    def observe(self, flux: np.ndarray, **changes: Any) -> None:
+        """Expose a frame a column, and measure a star a row; nan is a star that is not there."""
+        n_frame = flux.shape[1]
+        times = [self.start + timedelta(minutes=3 * j) for j in range(n_frame)]
+        self.expose(range(1, n_frame + 1), times, **changes)
+        there = {(j + 1, i + 1): f for (i, j), f in np.ndenumerate(flux) if np.isfinite(f)}
+        self.measure(there)
+
+
+@pytest.fixture
+def small_sky(database, fill) -> SmallSky:
+    """One camera at one site, a field, three stars, one aperture; no frames yet."""
+    sky = SmallSky(database, fill)
+    sky.put("site", {"site_id": 1} | sky.site)
+    sky.put("camera", {"camera_id": 1, "aperture_m": 0.5, "gain_e_per_adu": 1.5})
+    sky.put("field", {"field_id": 1, "field_name": "HATP-32", "ra_deg": 31.0, "dec_deg": 46.7})
+    sky.put("aperture", {"aperture_id": 1, "kind": "pix", "radius": 4.0})
+    sky.put(
+        "flag",
+        *(
+            {
+                "bit": flag.bit_length() - 1,
+                "value": int(flag),
+                "flag_name": flag.name,
+                "meaning": meaning.text,
+                "is_severe": meaning.is_severe,
+            }
+            for flag, meaning in MEANINGS.items()
+        ),
+    )
+    for source_id, (ra_deg, dec_deg) in sky.stars.items():
+        place = {"ra_deg": ra_deg, "dec_deg": dec_deg}
+        sky.put("source", {"source_id": source_id, "field_id": 1} | place)
+    return sky
