@@ -36,6 +36,7 @@ def diagram_figure(
     fit: IsochroneFit | None = None,
     colour_by: ColourBy = "separation",
     width_in: float = 5.2,
+    height_in: float = 6.3,
     title: str | None = None,
 ) -> Figure:
     """Draw a diagram, bright stars up, with error bars by magnitude at its side.
@@ -49,7 +50,7 @@ def diagram_figure(
         for all. Without separations density is taken.
     """
     with figure_style(**{"ytick.right": True}):
-        figure = Figure(figsize=(width_in, 1.22 * width_in), layout="constrained")
+        figure = Figure(figsize=(width_in, height_in), layout="constrained")
         axes = figure.subplots()
         _draw_stars(figure, axes, diagram, colour_by)
         box = _box(diagram)

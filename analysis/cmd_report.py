@@ -96,9 +96,10 @@ def cmd_page(report: CmdReport) -> Page:
 
 def _summary(report: CmdReport) -> str:
     diagram, fit = report.diagram, report.fit
+    n_night = report.frames["night"].n_unique()
     text = (
         f"{diagram.stars.height} stars in {diagram.colour_name} and {diagram.mag_band}, from "
-        f"{report.frames.height} frames of {report.frames['night'].n_unique()} nights."
+        f"{report.frames.height} frames of {n_night} night{'' if n_night == 1 else 's'}."
         if diagram.field_id is not None
         else f"{diagram.stars.height} stars of the catalogue {diagram.name}; no frame was used."
     )
@@ -116,7 +117,7 @@ def _summary(report: CmdReport) -> str:
 
 def _diagram(report: CmdReport) -> Plot:
     diagram = report.diagram
-    figure = diagram_figure(_thinned(diagram), fit=report.fit, width_in=5.6)
+    figure = diagram_figure(_thinned(diagram), fit=report.fit, width_in=WIDE_IN, height_in=5.6)
     caption = (
         f"Bright stars are up. Bars at the right: median errors by magnitude. "
         f"{'Calibrated' if diagram.is_calibrated else 'Instrumental'} magnitudes."
@@ -279,14 +280,15 @@ def _selection(report: CmdReport) -> Section:
 
 
 def _stars(report: CmdReport) -> Section:
-    stars = report.diagram.stars.head(N_LISTED)
+    places = pl.col("ra_deg", "dec_deg").round(5).cast(pl.String)
+    stars = report.diagram.stars.head(N_LISTED).with_columns(places)
     caption = f"The {stars.height} brightest stars; all of them: the same command with --json."
     return Section("Stars", tables=[table(stars, caption, STAR_HEADS)])
 
 
 def _notes(report: CmdReport) -> list[str]:
     notes = [
-        "Frames of a star are averaged with the weights of their errors, or by the median; errors "
+        "Fluxes of a star are averaged with the weights of their errors, or by the median; errors "
         "are raised to the scatter of three or more frames where that is larger. Stars without a "
         "colour in the catalogue get the colour term of their own colour, solved with both bands.",
     ]

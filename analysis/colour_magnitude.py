@@ -78,7 +78,8 @@ class Selection:
 
     def described(self) -> dict[str, Any]:
         """Return the limits that are set."""
-        return {name: value for name, value in asdict(self).items() if value not in {None, False}}
+        limits = asdict(self).items()
+        return {name: value for name, value in limits if value is not None and value is not False}
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,9 +99,8 @@ def star_likelihood(
 
 def levels_of(blur_mag2: Array) -> list[NDArray[np.bool_]]:
     """Say which stars each level of pairs is for, by the product of their errors."""
-    least = np.array([0.0, *(blur for _, blur in PAIRS)])
-    least[0] = np.inf
-    return [(blur_mag2 < above) & (blur_mag2 >= low) for above, low in pairwise(least)]
+    limits = pairwise([np.inf, *(least for _, least in PAIRS)])
+    return [(blur_mag2 < above) & (blur_mag2 >= least) for above, least in limits]
 
 
 def _sums(stars: Stars, points: Points) -> Array:

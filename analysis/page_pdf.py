@@ -96,7 +96,7 @@ def _table(table: Table) -> str:
     heads = ", ".join(f"[*#{_quoted(name)}*]" for name, _ in table.heads)
     cells = ", ".join(f"[#{_quoted(text or MISSING)}]" for row in table.rows for text in row)
     return (
-        f"#block({_quoted(table.caption)})\n"
+        f"#block(sticky: true, {_quoted(table.caption)})\n"
         f"#table(columns: {len(table.heads)}, align: ({columns},), table.hline(), "
         f"table.header({heads}), table.hline(stroke: .4pt), {cells}, table.hline())"
     )

@@ -7,16 +7,8 @@ from pathlib import Path
 from cyclopts import App
 
 from .. import __version__
-from .cmd import (
-    NO_CURVE,
-    NO_LIMITS,
-    Curve,
-    Limits,
-    file_stem,
-    find_curve,
-    find_diagram,
-    tell_diagram,
-)
+from .cmd import file_stem, find_all, tell_diagram
+from .cmd_options import NO_CURVE, NO_LIMITS, Curve, Limits
 from .session import SESSION
 
 SOFTWARE = ("astropy", "numpy", "scipy", "emcee", "dust-extinction", "duckdb", "polars")
@@ -58,9 +50,7 @@ def report_cmd(
     from ..analysis.page_pdf import render_pdf
     from ..warehouse.store import shipped
 
-    warehouse = SESSION.warehouse()
-    diagram = find_diagram(warehouse, field, colour, mag, limits)
-    fit = find_curve(warehouse, diagram, curve) if curve.is_wanted else None
+    warehouse, diagram, fit = find_all(field, colour, mag, limits, curve)
     where = {
         "field_id": diagram.field_id,
         "aperture_id": diagram.selection.aperture_id,

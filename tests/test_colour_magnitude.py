@@ -10,7 +10,7 @@ from starmuster.analysis.colour_magnitude import COLUMNS, Selection, field_diagr
 from starmuster.errors import AnalysisError, UsageError
 from starmuster.transforms.flags import Flag
 from starmuster.warehouse.runs import Run
-from starmuster.warehouse.store import Warehouse
+from starmuster.warehouse.store import Warehouse, shipped
 
 PLACE = 250.42, 36.46  # of the first of the four stars
 
@@ -84,8 +84,13 @@ def test_clouds_are_taken_off_instrumental_frames(build, four_stars):
         {"frame_id": frame, "aperture_id": 1, "dimming_mag": 24.1 - four_stars.zero[frame]}
         for frame in four_stars.bands["g"]
     ]
-    star = diagram(build(tables), "g-i", "g").stars.filter(source_id=1).row(0, named=True)
+    found = build(tables)
+    star = diagram(found, "g-i", "g").stars.filter(source_id=1).row(0, named=True)
     assert star["scatter_mag"] == pytest.approx(0.0, abs=1e-9)
+    with found.reading() as con:  # the light curve of a clicked star stands on the same level
+        points = shipped(con, "diagram_points", field_id=1, aperture_id=1, bands=["g"], n_most=99)
+    mag = points.filter(source_id=1)["mag"]
+    np.testing.assert_allclose(mag, [star["mag"]] * 3, rtol=0, atol=1e-9)
 
 
 def test_mean_fluxes_are_weighted_and_errors_are_raised_to_the_scatter(build, four_stars):

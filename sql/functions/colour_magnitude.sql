@@ -6,16 +6,17 @@
 -- magnitudes takes faint stars for brighter than they are. Errors are those of the measurements,
 -- raised to their scatter where three or more scatter by more. max_err_mag limits the error a single
 -- measurement of a star typically has: of all of its measurements or none. `without_terms`: no colour
--- terms, magnitudes as the instrument sees them, on the level of the system at the pivot colours. A star without a colour in the catalogue gets the
--- colour term of its own colour, solved with both bands. A limit of null is none; of a star for which
--- what is limited is not known, it asks in vain.
+-- terms, magnitudes as the instrument sees them, on the level of the system at the pivot colours. A
+-- star without a colour in the catalogue gets the colour term of its own colour, solved with both
+-- bands. A limit of null is none; of a star for which what is limited is not known, it asks in vain.
 create or replace macro colour_magnitude(
     in_field, blue_band, red_band, mag_band,
     in_aperture := null, take := 'weighted', on_system := null, min_frame := 1,
     max_err_mag := null, max_blended := null, with_unclean := false,
     centre_ra_deg := null, centre_dec_deg := null, inner_arcsec := null, outer_arcsec := null,
     min_parallax_mas := null, max_parallax_mas := null,
-    pm_ra_mas_per_yr := null, pm_dec_mas_per_yr := null, pm_reach_mas_per_yr := null, without_terms := false
+    pm_ra_mas_per_yr := null, pm_dec_mas_per_yr := null, pm_reach_mas_per_yr := null,
+    without_terms := false
 ) as table
 with chosen as (
     select field.field_id
