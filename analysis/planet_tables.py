@@ -13,8 +13,8 @@ from .timing import Timing, residual_times
 
 # Name in view `planet_result`: label, unit, decimals without an error.
 QUANTITIES = {
-    "radius_ratio": ("Radius ratio, planet over star", "", 4),
-    "a_over_r": ("Semi-major axis a / R★", "", 3),
+    "radius_ratio": ("Rp / R★", "", 4),
+    "a_over_r": ("a / R★", "", 3),
     "inclination_deg": ("Inclination", "deg", 2),
     "impact_parameter": ("Impact parameter", "", 3),
     "mid_bjd_tdb": ("Mid-transit", "BJD (TDB)", 5),
@@ -26,7 +26,7 @@ def label(row: Mapping[str, Any]) -> str:
     """Name a row of view `planet_result` for people."""
     label, unit, _ = QUANTITIES[row["quantity"]]
     band = f", {row['band']}" if row["band"] else ""
-    return f"{label}{band}{f' ({unit})' if unit else ''}"
+    return f"{label}{band}{f', {unit}' if unit else ''}"
 
 
 def results_table(results: pl.DataFrame) -> Table | None:
@@ -139,7 +139,11 @@ def ephemeris_table(refined: Mapping[str, Any] | None) -> Table | None:
     if refined["quadratic_d"] is None:
         told = told[:-3]
     return _table(
-        "The refined ephemeris, by weighted least squares.", ("Quantity", "Value", "Unit"), told, 1
+        "The refined ephemeris, by weighted least squares.",
+        ("Quantity", "Value", "Unit"),
+        told,
+        1,
+        1,
     )
 
 
