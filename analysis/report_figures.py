@@ -209,16 +209,13 @@ def times_figure(timing: Timing) -> Figure | None:
     n = timing.times.height
     if not n:
         return None
-    wide, narrow = (
-        Markup(as_svg(timing_figure(timing, width_in=w), name=f"times{w}"))
-        for w in (WIDE_IN, NARROW_IN)
-    )
+    svg = Markup(as_svg(timing_figure(timing), name="times"))
     of = "1 mid-time" if n == 1 else f"{n} mid-times"
     caption = f"O − C of all {of} that are known. Zero: the newest ephemeris" + (
         "; band: the one they give, with its error. " if timing.refined is not None else ". "
     )
     alt = f"Observed less calculated mid-times of {timing.planet['planet_name']}: {of}."
-    return Figure(wide, narrow, alt, f"{caption}{sentence(timing.verdict)}")
+    return Figure(svg, None, alt, f"{caption}{sentence(timing.verdict)}")
 
 
 def _duration_h(report: TransitReport) -> float | None:
