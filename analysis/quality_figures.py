@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .camera_figures import COLOURS
-from .canvas import WIDE_IN, figure_style, floats
+from .canvas import WIDE_IN, figure_style, floats, legend_below
 
 Array = NDArray[Any]
 MAG_PER_RELATIVE = 2.5 / np.log(10)
@@ -82,14 +82,15 @@ def scatter_figure(stars: pl.DataFrame, terms: dict[str, Any]) -> Figure:
             rows = stars.filter(pl.col("is_constant") == is_constant)
             if rows.height:
                 x, y = floats(rows["level_mag"]), floats(rows["scatter_mag"])
-                axes.plot(x, y, marker, ms=3, color=colour, label=label)
+                axes.plot(x, y, marker, ms=2.5, mew=0.5, color=colour, label=label)
         _draw_model(axes, stars, terms)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
         low = max(float(stars["scatter_mag"].min() or 1e-3), 1e-3)  # pyright: ignore
         axes.set_ylim(low / 3, 2)
         axes.set_xlabel("Instrumental magnitude")
         axes.set_ylabel("Scatter (mag)")
-        axes.legend(loc="upper left", fontsize="small", ncols=2)
+        legend_below(figure, axes, WIDE_IN)
     return figure
 
 

@@ -74,6 +74,8 @@ def test_terms_that_are_not_known_are_left_out():
 
 def test_the_scatter_of_stars_is_drawn_with_every_term_and_the_floor():
     axes = scatter_figure(star_errors(), TERMS).axes[0]
+    axes.figure.draw_without_rendering()
+    assert "0.1" in [label.get_text() for label in axes.get_yticklabels()]
     labels = {line.get_label() for line in axes.get_lines()}
     assert {"constant stars", "other stars", "photons", "flat", "all terms"} <= labels
     assert "with floor 0.0060" in labels
