@@ -83,20 +83,24 @@ def stored_stars(con: duckdb.DuckDBPyConnection, rng: np.random.Generator) -> pl
     fill(con, "detection", known.with_columns(flux_adu=100.0))
     ids = sorted(set(field_id.tolist()))
     searches = pl.DataFrame({"search_id": ids, "field_id": ids})
-    fill(con, "search", searches.with_columns(frame_id=1, n_detection=900, fwhm_pix=3.0))
+    numbered = searches.with_columns(n_detection=pl.int_range(1, pl.len() + 1), fwhm_pix=3.0)
+    fill(con, "search", numbered.with_columns(frame_id=1))
     fill(con, "field", pl.DataFrame({"field_id": ids}).with_columns(reference_frame_id=1))
     frame = pl.DataFrame({"frame_id": [1, 2], "mid_utc": ["2024-01-01", "2024-02-01"]})
     fill(con, "frame", frame.with_columns(content_hash=pl.col("frame_id").cast(pl.String)))
     new = known.filter(field_id=1).with_columns(
         pl.col("dec_deg") + 0.1 / 3600, search_id=0, frame_id=2, flux_adu=100.0
     )
-    return new.drop("source_id")
+    seen = ("x_pix", "y_pix", "x_frame_pix", "y_frame_pix", "significance", "n_seen")
+    unused = dict.fromkeys((*seen, "n_expected", "flags"), 0)
+    return new.drop("source_id").with_columns(**unused)
 
 
 def settle(con: duckdb.DuckDBPyConnection, new: pl.DataFrame) -> int:
     """Read what is known around the new detections, and tell which star each is."""
     search = pl.DataFrame({"search_id": [0], "field_id": [1], "frame_id": [2]})
     search = search.with_columns(n_detection=new.height, fwhm_pix=pl.lit(3.0))
+    search = search.with_columns(camera_id=1, n_frame=2, recipe=pl.lit("x"))
     pool = read_pool(con, 1, new=new, searches=search, renewed=[])
     clusters = cluster_detections(pool.found)
     fields = {
