@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import dataclasses
+import gc
 import os
 import shutil
 import subprocess
@@ -20,6 +21,12 @@ from starmuster.transforms.vantage import vantage
 from starmuster.warehouse import migrate, packages
 from starmuster.warehouse.runs import Run
 from starmuster.warehouse.store import DATABASE_NAME, Warehouse
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector what was imported, which lives as long as the tests do."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

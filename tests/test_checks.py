@@ -1,7 +1,9 @@
 """Every check finds the fault it is made for, and none in sound rows."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,7 +13,7 @@ import pytest
 from starmuster import sql
 from starmuster.warehouse import migrate, packages
 from starmuster.warehouse.check import run_checks
-from starmuster.warehouse.store import frame
+from starmuster.warehouse.store import DATABASE_NAME, frame
 
 Fill = Callable[[str, list[dict[str, Any]]], pl.DataFrame]
 NIGHT = date(2024, 3, 8)
@@ -226,15 +228,29 @@ FAULTS: dict[str, list[str]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def sound(
+    empty_warehouse: Path, fill: Fill, tmp_path_factory
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to a database with sound rows in every table, for `con` only."""
+    path = shutil.copy(empty_warehouse / DATABASE_NAME, tmp_path_factory.mktemp("sound"))
+    with migrate.connect(Path(path)) as con:
+        for table, rows in SOUND.items():
+            loaded = table in packages.REPLACE_KEY
+            given = fill(table, rows) if loaded else ledger(table, rows[0])
+            con.register("given", given)
+            con.execute(f"insert into {table} by name from given")
+        yield con
+
+
 @pytest.fixture
-def con(database: duckdb.DuckDBPyConnection, fill: Fill) -> duckdb.DuckDBPyConnection:
-    """An open database with sound rows in every table."""
-    for table, rows in SOUND.items():
-        loaded = table in packages.REPLACE_KEY
-        given = fill(table, rows) if loaded else ledger(table, rows[0])
-        database.register("given", given)
-        database.execute(f"insert into {table} by name from given")
-    return database
+def con(sound: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with sound rows in every table; what a test writes is taken back after it."""
+    sound.execute("begin")
+    try:
+        yield sound
+    finally:
+        sound.execute("rollback")
 
 
 def ledger(table: str, row: dict[str, Any]) -> pl.DataFrame:
