@@ -14,6 +14,7 @@ from .canvas import WIDE_IN, figure_style, floats, legend_below
 
 Array = NDArray[Any]
 MAG_PER_RELATIVE = 2.5 / np.log(10)
+MANY_STARS = 1000  # whose marks would hide the frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,15 +165,18 @@ def sky_figure(view: SkyView) -> Figure:
         shown = left.imshow(view.background_adu, origin="lower", extent=extent, cmap="viridis")
         figure.colorbar(shown, ax=left, label="Background (ADU)", shrink=0.8)
         limit = 5 * view.noise_adu
+        # of a crowded frame most pixels are far above the noise
+        high = max(2 * limit, float(np.quantile(view.smoothed_adu, 0.99)))
         right.imshow(
             view.smoothed_adu,
             origin="lower",
             extent=extent,
             cmap="gray",
             vmin=-limit / 2,
-            vmax=2 * limit,
+            vmax=high,
         )
-        right.plot(view.x_pix, view.y_pix, "o", ms=5, mfc="none", mec=COLOURS[1], mew=0.5)
+        size = {"ms": 5, "mew": 0.5} if len(view.x_pix) < MANY_STARS else {"ms": 2.5, "mew": 0.3}
+        right.plot(view.x_pix, view.y_pix, "o", mfc="none", mec=COLOURS[1], **size)
         right.set_xlim(extent[:2])
         right.set_ylim(extent[2:])
         for axes in (left, right):
