@@ -13,6 +13,7 @@ from .transit_rounds import Settled
 from .transit_solver import depth_and_duration, orbit_at, solve_flat
 
 Array = NDArray[np.float64]
+BEFORE, AFTER = "3 points before ingress", "3 points after egress"
 
 
 def coverage(
@@ -58,7 +59,10 @@ def judge(
         return "no transit", f"best {dip}: {bic}"
     if abs(theta[0]) > 0.98 * problem.prior.high[0]:
         return "no transit", f"best {dip}, the end of the range searched: {bic}"
-    if lacking := _lacking(settled, problem, outer):
+    lacking = _lacking(settled, problem, outer)
+    if {BEFORE, AFTER} <= set(lacking):
+        return "no transit", f"best {dip}, longer than the curve, is one with its baseline: {bic}"
+    if lacking:
         return "partial", f"{dip}, without {' and '.join(lacking)}: {bic}"
     return "transit", f"{dip}: {bic}"
 
@@ -70,10 +74,10 @@ def _lacking(settled: Settled, problem: Problem, outer: tuple[float, float]) -> 
     inner = contacts(orbit_at(problem.prior, theta), 1 - theta[1]) or (theta[0], theta[0])
     offset = settled.light.offset_d[settled.kept]
     parts = {
-        "3 points before ingress": np.sum(offset < outer[0]) >= 3,
+        BEFORE: np.sum(offset < outer[0]) >= 3,
         "ingress": _is_straddled(offset, outer[0], inner[0]),
         "egress": _is_straddled(offset, inner[1], outer[1]),
-        "3 points after egress": np.sum(offset > outer[1]) >= 3,
+        AFTER: np.sum(offset > outer[1]) >= 3,
     }
     return [name for name, is_there in parts.items() if not is_there]
 

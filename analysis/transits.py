@@ -71,8 +71,9 @@ def fit_transit(
 
     - no data: too few points, or fewer than 3 of them inside the predicted transit;
     - no baseline: too few points outside the predicted transit;
-    - no transit: the flat line is as good, red noise considered, or the dip found lies at the end
-      of the searched mid-times (half a duration and 3 sigma of the prediction on both sides);
+    - no transit: the flat line is as good, red noise considered; or the dip found lies at the end
+      of the searched mid-times (half a duration and 3 sigma of the prediction on both sides), or
+      is longer than the light curve;
     - partial: fewer than 3 points before first or after fourth contact, or an ingress or egress
       with no points around one of its halves;
     - transit.
