@@ -28,7 +28,7 @@ from .shapes import SIGMA_PER_FWHM, Shapes, centred_shapes
 from .starlight import starlit_bits
 
 MIN_SKY_SHARE = 1 / 3
-MIN_DARK_SHARE = 0.1  # of the annulus without starlight; with less all of it counts
+MIN_DARK_SHARE = MIN_SKY_SHARE  # of the annulus without starlight; with less all of it counts
 MIN_SIGNAL_TO_NOISE_FOR_SHAPE = 10.0
 MIN_SIGNAL_TO_NOISE_FOR_GROWTH = 100.0
 LEASH_FWHM = 1.0  # a centroid farther off than this is another star's
