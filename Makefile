@@ -17,10 +17,10 @@ help: ## list the targets
 demo: $(VENV)/.core ## make a synthetic night and show its transit report
 	$(BIN)/starmuster demo
 
-test: $(VENV)/.test ## run all tests that need no real frames
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not real"
+test: $(VENV)/.test ## run the tests that need no real frames
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not real and not long"
 
-check: $(VENV)/.dev ## lint, format check, types and tests
+check: $(VENV)/.dev ## lint, format check, types and all tests, the long ones too
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright

@@ -36,7 +36,7 @@ def _draw_field(
     axes: Axes, residuals: pl.DataFrame, n_x_pix: int, n_y_pix: int, title: str
 ) -> None:
     used, left_out = residuals.filter("is_used"), residuals.filter(~pl.col("is_used"))
-    length_pix = np.hypot(used["dx_pix"], used["dy_pix"]).to_numpy()
+    length_pix = np.hypot(used["dx_pix"].to_numpy(), used["dy_pix"].to_numpy())
     typical_pix = float(np.median(length_pix)) if used.height else 1.0
     typical_pix = typical_pix or 1.0
     zoom = ARROW_SHARE * max(n_x_pix, n_y_pix) / typical_pix

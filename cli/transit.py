@@ -110,8 +110,10 @@ def _siblings(con, transit: "ObservedTransit") -> list[str]:
 
     if transit.curve is None or transit.planet["host_name"] is None:
         return []
-    times = transit.curve.points["mid_bjd_tdb"].drop_nulls()
-    found = other_transits(con, transit.planet, times.min(), times.max()) if times.len() else []
+    bjd_tdb = transit.curve.points["mid_bjd_tdb"].drop_nulls().to_numpy()
+    if len(bjd_tdb) == 0:
+        return []
+    found = other_transits(con, transit.planet, float(bjd_tdb.min()), float(bjd_tdb.max()))
     for text in found:
         SESSION.say(text)
     return found

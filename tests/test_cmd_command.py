@@ -1,7 +1,9 @@
 """The command `cmd`: rows, pictures, exports, overlays, and what it refuses."""
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -9,17 +11,37 @@ import pytest
 from starmuster.analysis.colour_magnitude import COLUMNS
 from starmuster.cli import main
 from starmuster.ingest.synthetic_isochrones import grid, mist_text, sketched
+from starmuster.warehouse.runs import Run
+from starmuster.warehouse.store import Warehouse
+
+
+@pytest.fixture(scope="module")
+def filled(empty_warehouse, fill, four_stars, tmp_path_factory) -> Path:
+    """The warehouse of a night of four stars with isochrones, to be copied."""
+    place = tmp_path_factory.mktemp("command")
+    folder = Path(shutil.copytree(empty_warehouse, place / "warehouse"))
+    rows = {name: fill(name, given) for name, given in four_stars.night().items() if given}
+    with Warehouse(folder) as found, Run(found, "test", "0") as run:
+        run.store("test", rows)
+    curves = place / "synthetic.iso.cmd"
+    curves.write_text(mist_text(grid(sketched(), [11.0, 12.0], -1.35)))
+    assert main(["-w", str(folder), "import", "isochrones", str(curves)]) == 0
+    return folder
 
 
 @pytest.fixture
-def command(build, four_stars, tmp_path) -> Callable[..., int]:
-    found = build(four_stars.night())
-    curves = tmp_path / "synthetic.iso.cmd"
-    curves.write_text(mist_text(grid(sketched(), [11.0, 12.0], -1.35)))
-    assert main(["-w", str(found.folder), "import", "isochrones", str(curves)]) == 0
+def warehouse(filled, tmp_path) -> Iterator[Warehouse]:
+    """Its copy for one test."""
+    with Warehouse(Path(shutil.copytree(filled, tmp_path / "warehouse"))) as found:
+        yield found
+
+
+@pytest.fixture
+def command(warehouse) -> Callable[..., int]:
+    """The command on the copy."""
 
     def run(*words: str) -> int:
-        return main(["-w", str(found.folder), "cmd", *words])
+        return main(["-w", str(warehouse.folder), "cmd", *words])
 
     return run
 

@@ -33,6 +33,7 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("demo") / "made"
 
 
+@pytest.mark.long
 def test_the_demo_types_the_commands_and_recovers_what_was_injected(folder, capsys):
     assert run_demo(folder, plan=SMALL) == 0
     out, told = capsys.readouterr()
@@ -50,6 +51,7 @@ def test_the_demo_types_the_commands_and_recovers_what_was_injected(folder, caps
     assert [shlex.split(line)[3] for line in noted][:2] == ["ingest", "import"]
 
 
+@pytest.mark.long
 def test_what_the_demo_suggests_next_works(folder, capsys):
     for line in _suggested(folder):
         assert main([*shlex.split(line)[1:], "--json"]) == 0
@@ -63,6 +65,7 @@ def _suggested(folder: Path) -> list[str]:
     return [f'starmuster --warehouse {place} sql "{query}"' for query in QUERIES]
 
 
+@pytest.mark.long
 def test_a_demo_made_anew_answers_with_one_document_and_owns_up_to_what_it_missed(
     folder, capsys, monkeypatch
 ):

@@ -562,6 +562,7 @@ def documents(played) -> dict[tuple[str, str], list[dict[str, Any]]]:
     }
 
 
+@pytest.mark.long
 def test_every_document_has_the_keys_and_types_that_are_documented(documents):
     documented = contracts()
     assert set(documented) - {

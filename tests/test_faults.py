@@ -121,6 +121,7 @@ def undisturbed(truth, frames, tmp_path_factory) -> tuple[Path, float]:
     return folder, time.monotonic() - start
 
 
+@pytest.mark.long
 def test_kills_at_any_moment_lose_no_row_and_double_none(undisturbed, frames, warehouse):
     expected, seconds = undisturbed
     moments = random.Random(20240308)
@@ -137,6 +138,7 @@ def test_kills_at_any_moment_lose_no_row_and_double_none(undisturbed, frames, wa
     assert not (warehouse.packages / PARTS).exists()
 
 
+@pytest.mark.long
 def test_an_interrupt_ends_with_130_and_the_next_run_goes_on(undisturbed, frames, warehouse):
     process = started(warehouse.folder, "ingest", frames)
     assert process.stderr is not None
@@ -157,6 +159,7 @@ def test_an_interrupt_ends_with_130_and_the_next_run_goes_on(undisturbed, frames
     assert_same(warehouse.folder, rows(undisturbed[0]))
 
 
+@pytest.mark.long
 def test_a_killed_worker_costs_nothing(undisturbed, frames, warehouse):
     process = started(warehouse.folder, "ingest", frames, "--jobs", 1)
     assert process.stderr is not None
@@ -277,6 +280,7 @@ def test_blank_frames_are_told_once_and_not_tried_again(warehouse, tmp_path):
     assert warehouse.sql("from frame_state")["state"].unique().to_list() == ["failed"]
 
 
+@pytest.mark.long
 def test_a_reader_that_holds_the_file_delays_nothing_but_the_load(undisturbed, tmp_path):
     folder = tmp_path / "warehouse"
     shutil.copytree(undisturbed[0], folder)

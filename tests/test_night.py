@@ -500,6 +500,7 @@ def test_a_name_tied_to_a_star_counts_before_its_position(night, tmp_path):
     assert (code, document["error"]) == (2, "NotFoundError")
 
 
+@pytest.mark.long
 def test_a_night_in_two_parts_and_another_order_gives_the_same_stars(night, tmp_path):
     warehouse = tmp_path / "warehouse"
     assert main(["init", str(warehouse)]) == 0
@@ -568,6 +569,7 @@ def test_a_field_without_a_sky_solution_is_asked_for_by_tied_names(blind, tmp_pa
     assert_allclose(points["mid_bjd_tdb"], blind.truth.light["mid_bjd_tdb"], rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 def test_later_calibration_frames_and_other_apertures_make_lights_pending(blind, tmp_path):
     own = blind.copied(tmp_path / "warehouse")
     n_light, n_file = SMALL_PLAN.n_light, len(own.truth.path)

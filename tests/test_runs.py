@@ -445,6 +445,7 @@ def test_a_full_disk_fails_a_store_and_loses_nothing(small_disk, fill):
     assert rebuild(warehouse.folder) == 2
 
 
+@pytest.mark.long
 def test_kills_at_any_moment_lose_no_row_and_double_none(warehouse):
     """What is left to do is what the rows say: the runs after the kills complete the work."""
     chance = random.Random(20240308)

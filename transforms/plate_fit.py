@@ -182,6 +182,7 @@ def _fit_radial(places: Array, n_x_pix: int, n_y_pix: int, order: int) -> WCS:
     design = np.column_stack([np.block([[powers, empty], [empty, powers]]), cube.ravel()])
     start = _fit(places, n_x_pix, n_y_pix, order)
     centre, cd = (float(start.wcs.crval[0]), float(start.wcs.crval[1])), start.wcs.cd
+    radial, terms, linear = 0.0, {}, np.eye(2)
     for _ in range(N_RADIAL):
         plane = np.column_stack(tangent_plane(ra, dec, *centre))
         straight = np.linalg.solve(cd * reach, plane.T).ravel()
