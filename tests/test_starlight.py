@@ -8,7 +8,7 @@ from starmuster.transforms.background import mesh_background
 from starmuster.transforms.flags import Flag
 from starmuster.transforms.mask import NO_BITS, PixelMask
 from starmuster.transforms.photometry import forced_photometry
-from starmuster.transforms.starlight import STARLIT, starlit_bits
+from starmuster.transforms.starlight import FAINTEST_SIGMA, STARLIT, starlit_bits
 
 FWHM = 4.5
 SKY, RMS = 50.0, 9.0
@@ -52,15 +52,15 @@ def test_the_sky_between_stars_is_that_without_them():
     assert np.std(sky) < 2.5 * np.std(empty)
 
 
-def test_a_disc_ends_where_the_light_is_a_tenth_of_the_noise():
+def test_a_disc_ends_where_the_light_falls_below_its_share_of_the_noise():
     image = SKY + render_stars(
         np.array([300.0]), np.array([300.0]), np.array([3e4]), shape=SHAPE, fwhm_pix=FWHM, beta=3.0
     )
     place = np.array([300.0]), np.array([300.0])
     sky = np.array([SKY]), np.array([RMS])
     marked = starlit_bits(image, NO_BITS, *place, *sky, fwhm_pix=FWHM) == STARLIT
-    assert (image - SKY)[~marked].max() < 0.13 * RMS
-    assert (image - SKY)[marked].min() > 0.07 * RMS
+    assert (image - SKY)[~marked].max() < 1.3 * FAINTEST_SIGMA * RMS
+    assert (image - SKY)[marked].min() > 0.7 * FAINTEST_SIGMA * RMS
     bits = np.full(SHAPE, PixelMask.HOT.value, np.uint8)
     both = starlit_bits(image, bits, *place, *sky, fwhm_pix=FWHM)
     assert (both[marked] == PixelMask.HOT.value | STARLIT).all()

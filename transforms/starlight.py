@@ -9,7 +9,7 @@ from .mask import UNUSABLE, PixelMask
 
 CORE_FWHM = 0.5  # radius of the circle whose light says how bright a star is
 CORE_SHARE = 0.72  # mean of a Gaussian star within it, over its peak
-FAINTEST_SIGMA = 0.1  # light per pixel that is left among the sky, in sigmas of a sky pixel
+FAINTEST_SIGMA = 0.15  # light per pixel that is left among the sky, in sigmas of a sky pixel
 BETA = 3.0  # of the Moffat profile: wings wider than those of most telescopes
 STARLIT = PixelMask.BAD.value
 
@@ -17,7 +17,9 @@ STARLIT = PixelMask.BAD.value
 def starlit_bits(  # noqa: PLR0917
     image, bits, x, y, level, rms, *, fwhm_pix: float
 ) -> NDArray[np.uint8]:
-    """Mark the pixels around stars where their light is more than a tenth of the sky's noise.
+    """Mark the pixels around stars where their light is more than a share of the sky's noise.
+
+    A smaller share leaves less light of stars in the sky, and fewer pixels to measure it with.
 
     A clipped midmean is lifted by the wings that clipping leaves: with a star on every thousandth
     pixel by a tenth of a sigma, and on all stars alike, which faint ones cannot bear.
