@@ -4,27 +4,17 @@
 -- One row per frame.
 -- column gain_source: photon transfer, configuration, header, star scatter
 create or replace view frame_noise as
-with measured as (
+with nearest as (
     select
         frame.frame_id,
+        gain_fit.method,
         first(
             gain_fit order by
                 abs(gain_fit.night - frame.night),
                 gain_fit.night,
                 gain_fit.band is distinct from frame.band,
                 gain_fit.band
-        ) filter (
-            gain_fit.method = 'photon transfer'
-        ) as transfer,
-        first(
-            gain_fit order by
-                abs(gain_fit.night - frame.night),
-                gain_fit.night,
-                gain_fit.band is distinct from frame.band,
-                gain_fit.band
-        ) filter (
-            gain_fit.method = 'star scatter'
-        ) as scatter
+        ) as fit
     from frame
     join gain_fit on
         gain_fit.camera_id = frame.camera_id
@@ -37,7 +27,16 @@ with measured as (
             gain_fit.method = 'photon transfer'
             or (gain_fit.night = frame.night and gain_fit.band is not distinct from frame.band)
         )
-    group by frame.frame_id
+    group by frame.frame_id, gain_fit.method
+),
+
+measured as (
+    select
+        frame_id,
+        any_value(fit) filter (method = 'photon transfer') as transfer,
+        any_value(fit) filter (method = 'star scatter') as scatter
+    from nearest
+    group by frame_id
 )
 
 select
