@@ -1,6 +1,7 @@
 -- What the newest joint fit of a planet (with free times) and its refined ephemeris say beside what was
 -- published: every version of the ephemeris that was imported, the newest of each source. One row per
 -- planet, quantity and source; where nothing is published, one row without a source.
+-- requires: newest_joint_fit
 -- requires: refined_ephemeris
 -- column quantity: radius_ratio, a_over_r, impact_parameter, inclination_deg, mid_bjd_tdb, period_d
 -- column band: of a radius ratio
@@ -12,30 +13,16 @@
 -- column published_source: file and reference
 -- column difference_sigma: found less published over both errors; null: neither is known
 create or replace view planet_result as
-with newest_joint as (
+with parameter as (
     select
-        planet.planet_key,
-        planet.planet_name,
-        joint_fit.parameters
-    from joint_fit
-    join planet using (planet_id)
-    where joint_fit.time_model = 'free'
-    qualify row_number() over (
-        partition by planet.planet_key
-        order by joint_fit.fitted_utc desc, joint_fit.joint_fit_id desc
-    ) = 1
-),
-
-parameter as (
-    select
-        newest_joint.planet_key,
-        newest_joint.planet_name,
+        newest_joint_fit.planet_key,
+        newest_joint_fit.planet_name,
         split_part(each.key, ' ', 1) as quantity,
         nullif(substr(each.key, length(split_part(each.key, ' ', 1)) + 2), '') as band,
         (each.value ->> 'value')::double as found,
         (each.value ->> 'err')::double as found_err,
         (each.value ->> 'prior_err')::double as prior_err
-    from newest_joint, json_each(newest_joint.parameters) as each
+    from newest_joint_fit, json_each(newest_joint_fit.parameters) as each
 ),
 
 measured as (

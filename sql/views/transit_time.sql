@@ -2,6 +2,7 @@
 -- nights (the newest of each night and band), transits of the newest joint fit with free times that no
 -- such fit covers, and times that others published. One row per measured transit.
 -- requires: newest_ephemeris
+-- requires: newest_joint_fit
 -- column origin: night (a fit of one night), joint (a joint fit), published
 -- column transit_name: night and band, or the file it came from
 -- column night: night of the light curve; null: published
@@ -21,19 +22,6 @@ with night_fit as (
     ) = 1
 ),
 
-free_fit as (
-    select
-        planet.planet_key,
-        joint_fit.joint_fit_id
-    from joint_fit
-    join planet using (planet_id)
-    where joint_fit.time_model = 'free'
-    qualify row_number() over (
-        partition by planet.planet_key
-        order by joint_fit.fitted_utc desc, joint_fit.joint_fit_id desc
-    ) = 1
-),
-
 measured as (
     select
         planet_key,
@@ -48,7 +36,7 @@ measured as (
     where verdict in ('transit', 'partial') and mid_bjd_tdb is not null
     union all
     select
-        free_fit.planet_key,
+        newest_joint_fit.planet_key,
         'joint' as origin,
         joint_transit.curve_name as transit_name,
         joint_transit.night,
@@ -56,14 +44,14 @@ measured as (
         joint_transit.mid_bjd_tdb,
         joint_transit.mid_err_d,
         false as is_partial
-    from free_fit
+    from newest_joint_fit
     join joint_transit using (joint_fit_id)
     where
         joint_transit.foreign_curve_id is not null
         or not exists (
             from night_fit
             where
-                night_fit.planet_key = free_fit.planet_key
+                night_fit.planet_key = newest_joint_fit.planet_key
                 and night_fit.night = joint_transit.night
                 and night_fit.band is not distinct from joint_transit.band
         )
