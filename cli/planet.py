@@ -101,9 +101,9 @@ def _report(
 
     from ..analysis.planet_report import PlanetReport
     from ..analysis.timing import timing
-    from ..warehouse.store import shipped
+    from ..warehouse.store import frame, shipped
 
-    found = timing(con, row["planet_name"])
+    found, key = timing(con, row["planet_name"]), row["planet_key"]
     if joint is None and found.times.is_empty():
         why = f" Left out: {'; '.join(left_out)}." if left_out else ""
         raise NotFoundError(
@@ -111,7 +111,6 @@ def _report(
             f"is known.{why} See `starmuster transits coverage`, or import what others have: "
             f"`starmuster import light-curve`, `starmuster import transit-times`."
         )
-    of_planet = {"key": row["planet_key"]}
     frames = [
         shipped(con, "provenance", source_id=curve.source_id, night=curve.night, band=curve.band)
         for curve in curves
@@ -121,13 +120,11 @@ def _report(
     return PlanetReport(
         timing=found,
         joint=joint,
-        results=con.sql(
-            "from planet_result where planet_key = $key order by all", params=of_planet
-        ).pl(),
+        results=frame(con, "from planet_result where planet_key = $key order by all", key=key),
         nights=shipped(con, "transit_summary", planet_name=row["planet_name"]),
         left_out=left_out,
         frames=pl.concat(frames) if frames else shipped(con, "provenance"),
-        foreign=shipped(con, "planet_files", planet_key=row["planet_key"], curves=numbers),
+        foreign=shipped(con, "planet_files", planet_key=key, curves=numbers),
         versions={"starmuster": __version__} | {each: metadata.version(each) for each in SOFTWARE},
         command=SESSION.command,
         version=__version__,
