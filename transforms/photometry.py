@@ -28,7 +28,6 @@ from .shapes import SIGMA_PER_FWHM, Shapes, centred_shapes
 from .starlight import starlit_bits
 
 MIN_SKY_SHARE = 1 / 3
-MIN_DARK_SHARE = MIN_SKY_SHARE  # of the annulus without starlight; with less all of it counts
 MIN_SIGNAL_TO_NOISE_FOR_SHAPE = 10.0
 MIN_SIGNAL_TO_NOISE_FOR_GROWTH = 100.0
 LEASH_FWHM = 1.0  # a centroid farther off than this is another star's
@@ -228,7 +227,7 @@ def _sky(pixels: _Pixels, x, y, background: Background | None) -> Sky:
         level, rms = level_at(background, x, y), rms_at(background, x, y)
     dark = starlit_bits(pixels.image, pixels.bits, x, y, level, rms, fwhm_pix=pixels.fwhm_pix)
     sky = annuli(dark, everyone)
-    crowded = sky.n_kept < MIN_DARK_SHARE * sky.n_whole
+    crowded = sky.n_kept < MIN_SKY_SHARE * sky.n_whole  # of these the whole annulus counts
     if crowded.any():
         whole = annuli(pixels.bits, crowded)
         for name in Sky.__slots__:
