@@ -24,6 +24,7 @@ DETECTION_SCHEMA = {
     "flags": pl.Int32,
 }
 MIN_FWHM_PIX = 1.2
+FALLBACK_FWHM_PIX = 3.0  # for a frame without any star to measure
 MAX_KERNEL_FWHM_PIX = 12.0
 N_STAR_FOR_FWHM = 300
 STRIP_PIX = 10_000_000  # of a strip of a large frame

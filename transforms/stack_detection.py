@@ -6,13 +6,12 @@ import numpy as np
 import polars as pl
 
 from .background import Background, mesh_background
-from .detection import detect, frame_quality, whole_stars
+from .detection import FALLBACK_FWHM_PIX, detect, frame_quality, whole_stars
 from .flags import Flag
 from .mask import PixelMask
 from .pairing import pair_points
 
 MIN_COVERAGE = 2  # frames; what one alone shows may be a cosmic ray
-FALLBACK_FWHM_PIX = 3.0
 MAX_STEP = 10  # doublings: a thousand times the threshold
 FEW = 0.005
 PLACE = ("x_pix", "y_pix")

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from ..detection import FALLBACK_FWHM_PIX
 from ..sightings import best_first, starlike
 
 MAX_WIDENING = 2.0  # of the best frame's stars: beyond it places are those of several stars
-FALLBACK_FWHM_PIX = 3.0  # for a frame without any star to measure
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,13 @@ from ...warehouse.packages import conform
 from ...warehouse.runs import Run
 from ..anchoring import anchored
 from ..astrometry import sky_positions, wcs_cards, wcs_from_cards
+from ..detection import FALLBACK_FWHM_PIX
 from ..pairing import pair_points
 from ..pool import run_tasks
 from ..registration import Registration, identity_registration, invert_registration
 from ..sightings import Sighting, merge_sightings
 from .lights import light_tasks
-from .looks import FALLBACK_FWHM_PIX, Inspection, best_looks
+from .looks import Inspection, best_looks
 from .sources import Settled, settle_stars
 from .stack_sightings import stack_sighting
 from .tasks import FieldFile, LightTask

@@ -10,9 +10,10 @@ from astropy.io import fits
 from ...errors import PhotometryError
 from ...warehouse.packages import table_schemas
 from ...warehouse.runs import Run
+from ..detection import FALLBACK_FWHM_PIX
 from ..mask import PixelMask
 from ..photometry import forced_photometry
-from .worker import FALLBACK_FWHM_PIX, annulus_radii, aperture_radii
+from .worker import annulus_radii, aperture_radii
 
 OF_WHOLE_FRAMES = ("arcsec", "pix", "fwhm")
 

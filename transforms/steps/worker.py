@@ -22,7 +22,7 @@ from ..astrometry import (
     wcs_row,
 )
 from ..calibrate import Calibrated
-from ..detection import detect, frame_quality, whole_stars
+from ..detection import FALLBACK_FWHM_PIX, detect, frame_quality, whole_stars
 from ..extrapolation import is_extrapolated
 from ..flags import Flag
 from ..header_wcs import Verdict, trusted_wcs
@@ -39,7 +39,7 @@ from ..registration import (
 )
 from ..starmatch import match_stars
 from .light_pixels import Reduced, reduce_light
-from .looks import FALLBACK_FWHM_PIX, Inspection
+from .looks import Inspection
 from .tasks import FieldFile, LightTask
 
 LEAST_USEFUL_PIX = 3.0  # a smaller radius loses light even to the pixels themselves
