@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import AnalysisError, NotFoundError
 from ..warehouse.config import Ensemble
-from ..warehouse.store import shipped
+from ..warehouse.store import frame, shipped
 from .light_curves import LightCurve, light_curve
 from .observed_transits import MARGIN_D, transit_nights
 from .orbits import Ephemeris, predict
@@ -118,12 +118,12 @@ def fingerprint(
         for values in (curve.time_bjd_tdb, curve.flux, curve.err, *curve.covariates.values()):
             digest.update(np.ascontiguousarray(values).tobytes())
     digest.update(repr(left_out).encode())
-    of_planet = {"key": planet_row["planet_key"]}
     for query in (
         "from planet where planet_key = $key order by planet_id",
         "from transit_time where planet_key = $key and origin <> 'joint' order by all",
     ):
-        digest.update(con.sql(query, params=of_planet).pl().write_csv().encode())
+        rows = frame(con, query, key=planet_row["planet_key"])
+        digest.update(rows.write_csv().encode())
     return digest.hexdigest()
 
 

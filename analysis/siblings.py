@@ -4,6 +4,7 @@ from typing import Any
 
 import duckdb
 
+from ..warehouse.store import frame
 from .orbits import Ephemeris, predict
 
 
@@ -18,11 +19,13 @@ def other_transits(
     A fit of one planet knows nothing of the others: their dips would be taken for its own, or for
     a slope of the night.
     """
-    rows = con.sql(
+    rows = frame(
+        con,
         "from newest_ephemeris where name_key(host_name) = name_key($host) "
         "and planet_key <> $key order by planet_key",
-        params={"host": planet_row["host_name"], "key": planet_row["planet_key"]},
-    ).pl()
+        host=planet_row["host_name"],
+        key=planet_row["planet_key"],
+    )
     found = []
     for row in rows.iter_rows(named=True):
         covered = predict(Ephemeris.from_row(row), first_bjd_tdb, last_bjd_tdb)

@@ -11,6 +11,7 @@ import xxhash
 from scipy.special import chdtrc, fdtrc
 
 from ..errors import NotFoundError
+from ..warehouse.store import frame
 from .observed_transits import find_planet
 
 SIGNIFICANT = 0.0027  # chance of 3 sigma of a normal distribution
@@ -72,12 +73,10 @@ def timing(con: duckdb.DuckDBPyConnection, name: str) -> Timing:
         No such planet.
     """
     planet = find_planet(con, name)
-    of_planet = {"key": planet["planet_key"]}
-    times = con.sql(
-        "from transit_time where planet_key = $key order by mid_bjd_tdb, transit_name",
-        params=of_planet,
-    ).pl()
-    found = con.sql("from refined_ephemeris where planet_key = $key", params=of_planet).pl()
+    key = planet["planet_key"]
+    of_planet = "from transit_time where planet_key = $key order by mid_bjd_tdb, transit_name"
+    times = frame(con, of_planet, key=key)
+    found = frame(con, "from refined_ephemeris where planet_key = $key", key=key)
     refined = found.row(0, named=True) if found.height else None
     return Timing(planet, times, refined, quadratic_chance(refined))
 
@@ -89,11 +88,14 @@ def other_times(
 
     Its O - C diagram changes with them.
     """
-    rows = con.sql(
+    rows = frame(
+        con,
         "from transit_time where planet_key = $key and not (night is not distinct from $night "
         "and band is not distinct from $band) order by all",
-        params={"key": planet_key, "night": night, "band": band},
-    ).pl()
+        key=planet_key,
+        night=night,
+        band=band,
+    )
     return xxhash.xxh3_128_hexdigest(rows.write_csv().encode())
 
 

@@ -96,16 +96,19 @@ def store_joint(
     import polars as pl
 
     from ..analysis.joint_rows import joint_rows
+    from ..warehouse.store import frame
 
     if own:
         store_comparison(warehouse, [curve.comparison for curve in own])
     row, transits = joint_rows(fit, planet_id)
     with warehouse.reading() as con:
-        newest = con.sql(
+        newest = frame(
+            con,
             "from joint_fit where planet_id = $id and time_model = $kind "
             "order by joint_fit_id desc limit 1",
-            params={"id": planet_id, "kind": row["time_model"]},
-        ).pl()
+            id=planet_id,
+            kind=row["time_model"],
+        )
     same = ("n_transit", "n_point", "period_d", "mid_bjd_tdb", "mid_err_d", "parameters")
     if newest.height and all(newest[name][0] == row[name] for name in same):
         return

@@ -67,14 +67,16 @@ def ephemeris(planet: str, /, *, adopt: Annotated[bool, Parameter(negative=())] 
         Store the refined ephemeris as the newest version: predictions use it from then on.
     """
     from ..analysis.timing import adopted, timing
+    from ..warehouse.store import frame
 
     warehouse = SESSION.warehouse()
     with warehouse.reading() as con:
         found = timing(con, planet)
-        versions = con.sql(
+        versions = frame(
+            con,
             "from planet where planet_key = $key order by imported_utc desc, planet_id desc",
-            params={"key": found.planet["planet_key"]},
-        ).pl()
+            key=found.planet["planet_key"],
+        )
     if adopt:
         _store_version(warehouse, adopted(found))
     document: dict[str, Any] = {
