@@ -8,9 +8,6 @@ compressed `.fz` (only the tiles of the band are unpacked). None of them needs t
 import gzip
 import os
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,10 +18,9 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from ..errors import PixelError
+from .pixel_layout import Layout, locate, readable
 
 Image = NDArray[np.float32]
-GZIP_MAGIC = b"\x1f\x8b"
-FITS_MAGIC = b"SIMPLE"
 RAW_DTYPE = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
@@ -66,37 +62,6 @@ class ArrayRows:
     def fill(self, room: Image, start: int) -> None:
         """Write the rows from `start` on into an array, shape (n_row, n_x)."""
         room[:] = self.image[start : start + len(room)]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where the pixels of an HDU lie in the unzipped file, and how numbers are made of them."""
-
-    shape: tuple[int, int]
-    offset_byte: int
-    span_byte: int
-    bitpix: int
-    bscale: float
-    bzero: float
-    blank: int | None
-    is_tiled: bool
-    is_gzip: bool
-
-    @property
-    def is_unsigned(self) -> bool:
-        """Unsigned integers are stored as signed ones with half the range as zero point."""
-        return self.bitpix in (16, 32) and self.bscale == 1 and self.bzero == 2 ** (self.bitpix - 1)
-
-    @property
-    def is_plain_integer(self) -> bool:
-        """The stored integers are the values: no scaling and no missing pixels."""
-        has_offset = self.bscale != 1 or self.bzero != 0
-        return 0 < self.bitpix <= 32 and self.blank is None and not has_offset
-
-    @property
-    def is_plain_float(self) -> bool:
-        """The stored numbers are the values, in float32."""
-        return self.bitpix == -32 and self.bscale == 1 and self.bzero == 0
 
 
 def read_pixels(
@@ -141,7 +106,7 @@ def open_rows(
     in any other order than forwards is unpacked again from its beginning.
     """
     path = Path(path)
-    layout = _locate(path, hdu_index)
+    layout = locate(path, hdu_index)
     if shape is not None and layout.shape != tuple(shape):
         raise PixelError(
             f"{path}: changed since it was catalogued: {_size(layout.shape)} pixels, expected "
@@ -177,7 +142,7 @@ class FrameRows:
     def native(self, start: int, stop: int, *, room: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return rows start <= y < stop as the camera's integers, or float32; see `read_pixels`."""
         self._check(start, stop)
-        with _readable(self.path):
+        with readable(self.path):
             return self._read(start, stop, room)
 
     def fill(self, room: Image, start: int) -> None:
@@ -230,7 +195,7 @@ class PlainRows(FrameRows):
             super().fill(room, start)
             return
         self._check(start, start + len(room))
-        with _readable(self.path):
+        with readable(self.path):
             offset = self.layout.offset_byte + start * self.shape[1] * room.itemsize
             self._read_whole(room, offset, start)
         if sys.byteorder == "little":
@@ -316,65 +281,6 @@ def _in_native_order(raw: NDArray[Any]) -> NDArray[Any]:
     return raw.view(raw.dtype.newbyteorder("="))
 
 
-def _locate(path: Path, hdu_index: int) -> Layout:
-    """Find the pixels of an HDU without reading them."""
-    with _readable(path):
-        with open(path, "rb") as file:
-            magic = file.read(6)
-        is_gzip = magic.startswith(GZIP_MAGIC)
-        if not is_gzip and magic != FITS_MAGIC:
-            raise PixelError(
-                f"{path}: begins with {magic!r}, neither plain FITS nor gzip. Unpack it first."
-            )
-        with fits.open(path, memmap=False, disable_image_compression=True) as hdus:
-            layout = _layout(path, hdus, hdu_index, is_gzip=is_gzip)
-        end_byte = layout.offset_byte + layout.span_byte
-        if not is_gzip and path.stat().st_size < end_byte:
-            raise PixelError(
-                f"{path}: truncated: {path.stat().st_size} bytes, its header announces {end_byte}. "
-                "Copy the file again."
-            )
-    return layout
-
-
-def _layout(path: Path, hdus: fits.HDUList, hdu_index: int, *, is_gzip: bool) -> Layout:
-    try:
-        hdu: Any = hdus[hdu_index]
-    except IndexError as error:
-        raise PixelError(f"{path}: no HDU {hdu_index}. Ingest the file again.") from error
-    header = hdu.header
-    is_tiled = isinstance(hdu, fits.BinTableHDU) and bool(header.get("ZIMAGE", False))
-    prefix = "Z" if is_tiled else ""
-    n_axis = int(header.get(f"{prefix}NAXIS", 0))
-    lengths = [int(header[f"{prefix}NAXIS{axis}"]) for axis in range(1, n_axis + 1)]
-    is_image = is_tiled or (hdu.is_image and not isinstance(hdu, fits.GroupsHDU))
-    is_flat = len(lengths) >= 2 and min(lengths) > 0 and all(n == 1 for n in lengths[2:])
-    if not (is_image and is_flat):
-        raise PixelError(
-            f"{path}: HDU {hdu_index} is no image of two axes but {type(hdu).__name__} with axes "
-            f"{lengths}. Ingest the file again."
-        )
-    place: Any = hdu.fileinfo()
-    bitpix = int(header[f"{prefix}BITPIX"])
-    # without the padding of the last block, which is often missing and nobody needs
-    if is_tiled:
-        n_byte = header["NAXIS1"] * header["NAXIS2"] + header.get("PCOUNT", 0)
-    else:
-        n_byte = lengths[0] * lengths[1] * abs(bitpix) // 8
-    blank = header.get("BLANK")
-    return Layout(
-        shape=(lengths[1], lengths[0]),
-        offset_byte=int(place["datLoc"]),
-        span_byte=int(n_byte),
-        bitpix=bitpix,
-        bscale=float(header.get("BSCALE", 1)),
-        bzero=float(header.get("BZERO", 0)),
-        blank=int(blank) if blank is not None and bitpix > 0 else None,
-        is_tiled=is_tiled,
-        is_gzip=is_gzip,
-    )
-
-
 def _signature(path: Path) -> tuple[int, int, int]:
     """Tell a file from any later version of itself."""
     try:
@@ -384,27 +290,6 @@ def _signature(path: Path) -> tuple[int, int, int]:
             f"{path}: gone ({error.strerror}). Put it back or ingest again."
         ) from error
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged file makes a parser raise or warn into one PixelError."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters of them is checked by hand
-            yield
-    except PixelError:
-        raise
-    except FileNotFoundError as error:
-        raise PixelError(f"{path}: gone. Put it back or ingest its folder again.") from error
-    except EOFError as error:
-        raise PixelError(f"{path}: truncated within its gzip stream. Copy it again.") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # astropy raises nearly anything on damaged bytes
-        raise PixelError(
-            f"{path}: its pixels cannot be read: {type(error).__name__}: {error}. Copy it again."
-        ) from error
 
 
 def _size(shape: tuple[int, int]) -> str:
