@@ -1,4 +1,4 @@
-"""Commands that make pictures: stack, colour, chart."""
+"""Commands that make pictures: stack, colour."""
 
 import os
 from datetime import date
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from ..errors import NotFoundError, StarmusterError, UsageError
+from ..errors import NotFoundError, UsageError
 from .answering import find_field
 from .ingesting import open_run
 from .session import SESSION, progress
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 
 RULES: "dict[str, Rule]" = {"clipped": "clipped mean", "weighted": "weighted mean"}
 UNITS_ARCSEC = {"d": 3600.0, "°": 3600.0, "'": 60.0, "m": 60.0, '"': 1.0, "s": 1.0}
-N_LABEL = 40  # stars of a finding chart with their numbers
 
 
 def register(app: App) -> None:
     """Add the commands of this module."""
     app.command(stack)
     app.command(colour)
-    app.command(chart)
 
 
 def stack(
@@ -89,7 +87,7 @@ def stack(
     n_star = _measure(warehouse, row, path) if measure else None
     picture = path.with_suffix(".png")
     title = f"{field_name}, {band}, {night or 'all nights'}: {row['n_frame']} frames"
-    picture.write_bytes(as_png(grey_figure(_read(path)[0], cuts=cuts, title=title)))
+    picture.write_bytes(as_png(grey_figure(read_stack(path)[0], cuts=cuts, title=title)))
     with warehouse.reading() as con:
         frames = con.table("stack_frame").filter(f"stack_id = {int(row['stack_id'])}").pl()
     left_out = frames.filter(~frames["is_used"]).select("frame_id", "reason").to_dicts()
@@ -161,7 +159,7 @@ def colour(
     files = [_stack(warehouse, field_id, band, when, options, jobs=jobs)[1] for band in bands]
     images, wcs = [], None
     for file in files:
-        image, wcs = _read(file)
+        image, wcs = read_stack(file)
         images.append(image)
     if place is not None:
         rows, columns = _cutout(images[0].shape, wcs, place, field)
@@ -179,73 +177,6 @@ def colour(
         n_y, n_x, _ = picture.shape
         SESSION.answer({"files": [path], "weights": shown, "n_x_pix": n_x, "n_y_pix": n_y})
     SESSION.tell(f"{'weights':>20}  {', '.join(f'{b} {w:g}' for b, w in shown.items())}")
-    SESSION.tell(f"{'wrote':>20}  {path}")
-
-
-def chart(
-    field: str,
-    /,
-    *,
-    target: str | None = None,
-    label: int = N_LABEL,
-    output: Path | None = None,
-) -> None:
-    """Draw a finding chart: the field with the numbers of its stars, north and east.
-
-    Parameters
-    ----------
-    field
-        Number or name of the field.
-    target
-        Star to be marked, as for `light-curve`; its comparison stars are marked, too.
-    label
-        How many of the brightest stars show their numbers.
-    output
-        PNG file; else one in the folder `reports`.
-    """
-    import polars as pl
-
-    from ..analysis.canvas import as_png
-    from ..analysis.field_charts import field_chart
-    from ..analysis.stars import find_star
-    from ..warehouse.store import shipped
-
-    warehouse = SESSION.warehouse()
-    field_id, field_name = find_field(warehouse, field)
-    with warehouse.reading() as con:
-        star = None if target is None else find_star(con, target)
-        number = None if star is None else star.source_id
-        stars = shipped(con, "chart_stars", field_id=field_id, target_source_id=number)
-        reference = con.table("field_reference").filter(f"field_id = {field_id}").pl()
-    if stars.is_empty():
-        raise NotFoundError(
-            f"field {field}: no stars are known yet. `starmuster run` finds them; table failure "
-            "tells why it could not."
-        )
-    if star is not None and number not in stars["source_id"]:
-        raise NotFoundError(
-            f"{target} is source {number} of field {star.field_id}, not of {field}: "
-            f"ask for `starmuster chart {star.field_id}`."
-        )
-    own = stars.filter(pl.col("source_id").eq_missing(number))
-    drawn = stars.filter(pl.col("source_id").ne_missing(number)).with_row_index("rank")
-    drawn = drawn.filter(pl.col("is_used").fill_null(value=False) | (pl.col("rank") < label))
-    drawn = drawn.with_columns(label=pl.col("source_id").cast(pl.String))
-    row = reference.row(0, named=True)
-    figure = field_chart(
-        drawn,
-        own.select("x_pix", "y_pix").row(0) if own.height else None,
-        image=_field_image(warehouse, field_id, row),
-        scale_arcsec_per_pix=row["scale_arcsec_per_pix"],
-        width_in=9.0,
-        title=field_name if star is None else f"{field_name}: {target}, source {number}",
-        **_attitude(warehouse, row["reference_frame_id"]),
-    )
-    path = output or warehouse.reports / f"chart-{field_id}{f'-{number}' if number else ''}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(as_png(figure, dpi=200))
-    if SESSION.as_json:
-        SESSION.answer({"files": [path], "field": field_name, "target_source_id": number})
     SESSION.tell(f"{'wrote':>20}  {path}")
 
 
@@ -335,7 +266,7 @@ def _measure(warehouse: "Warehouse", row: dict[str, Any], path: Path) -> int:
         return measure_stack(current, row, path)
 
 
-def _read(path: Path) -> "tuple[np.ndarray, WCS | None]":
+def read_stack(path: Path) -> "tuple[np.ndarray, WCS | None]":
     """Read the light of a stack, and its place on the sky if it has one."""
     from astropy.io import fits
 
@@ -368,31 +299,3 @@ def _joined(first: Path, bands: tuple[str, str, str], *, is_cutout: bool) -> str
     """Name a colour picture after the stack of its first band."""
     name = first.stem.replace(f"_{bands[0]}", f"_{'-'.join(bands)}", 1)
     return f"{name}{'_cutout' if is_cutout else ''}.png"
-
-
-def _field_image(warehouse: "Warehouse", field_id: int, reference: dict[str, Any]):
-    """Return the newest stack of a field, else its reference frame, else nothing to draw on."""
-    from ..transforms.pixels import read_pixels
-    from ..transforms.steps.paths import frame_paths
-    from ..transforms.steps.stacks import stack_path
-
-    with warehouse.reading() as con:
-        stacks = con.table("stack").filter(f"field_id = {field_id}").order("made_utc desc").pl()
-        frame_id = reference["reference_frame_id"]
-        path = frame_paths(con, [frame_id])[frame_id]
-    for row in stacks.to_dicts():
-        file = stack_path(warehouse, row)
-        if file.is_file():
-            return _read(file)[0]
-    try:
-        return read_pixels(path, reference["hdu_index"])
-    except StarmusterError as error:
-        SESSION.say(f"no picture of the field, stars are drawn as discs: {error}")
-        return None
-
-
-def _attitude(warehouse: "Warehouse", frame_id: int) -> dict[str, Any]:
-    with warehouse.reading() as con:
-        rows = con.table("wcs").filter(f"frame_id = {int(frame_id)}")
-        found = rows.project("rotation_deg, is_mirrored").pl()
-    return found.row(0, named=True) if found.height else {}
