@@ -8,8 +8,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ..warehouse.store import shipped
-from .observed_transits import find_planet
 from .orbits import Ephemeris, predict
+from .planets import find_planet
 
 Array = NDArray[np.float64]
 

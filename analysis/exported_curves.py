@@ -11,9 +11,10 @@ import polars as pl
 from ..errors import AnalysisError, NotFoundError, UsageError
 from ..warehouse.config import Ensemble
 from ..warehouse.store import shipped
-from .light_curves import LightCurve, light_curve, star_nights
-from .observed_transits import MARGIN_D, find_planet, transit_nights
+from .light_curves import LightCurve, light_curve
 from .orbits import Ephemeris
+from .planets import find_planet
+from .star_nights import MARGIN_D, chosen_nights, star_nights, transit_nights
 from .stars import Star, find_star
 
 
@@ -98,14 +99,7 @@ def chosen_curves(
             if row.get("first_contact_bjd_tdb") is not None:
                 first, fourth = row["first_contact_bjd_tdb"], row["fourth_contact_bjd_tdb"]
                 windows[row["night"], row["band"]] = (first - MARGIN_D, fourth + MARGIN_D)
-    wanted = nights
-    if night is not None:
-        wanted = wanted.filter(pl.col("night").cast(pl.String) == night)
-    if band is not None:
-        wanted = wanted.filter(pl.col("band") == band)
-    if wanted.is_empty():
-        seen = ", ".join(f"{row[0]} {row[1]}" for row in nights.iter_rows())
-        raise NotFoundError(f"{name}: no frames of {night or 'any night'} in {band}: {seen}.")
+    wanted = chosen_nights(nights, name, night, band)
     curves, errors = [], []
     for when, seen_in in wanted.select("night", "band").iter_rows():
         try:

@@ -15,8 +15,8 @@ from ..errors import AnalysisError, NotFoundError
 from ..warehouse.config import Ensemble
 from ..warehouse.store import frame, shipped
 from .light_curves import LightCurve, light_curve
-from .observed_transits import MARGIN_D, transit_nights
 from .orbits import Ephemeris, predict
+from .star_nights import MARGIN_D, transit_nights
 from .stars import Star, find_star
 
 Array = NDArray[np.float64]

@@ -59,23 +59,6 @@ class LightCurve:
     own: pl.DataFrame
 
 
-def star_nights(con: duckdb.DuckDBPyConnection, star: Star) -> pl.DataFrame:
-    """Return the nights and bands in which a star was measured: night, band, n_frames.
-
-    Raises
-    ------
-    NotFoundError
-        If it was never measured.
-    """
-    nights = shipped(con, "star_nights", source_id=star.source_id)
-    if nights.is_empty():
-        raise NotFoundError(
-            f"{star.name}: source {star.source_id} lies on no measured frame. "
-            f"See `starmuster status` for what is pending or failed."
-        )
-    return nights
-
-
 def light_curve(
     con: duckdb.DuckDBPyConnection,
     star: Star,

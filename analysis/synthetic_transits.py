@@ -13,6 +13,18 @@ from .orbits import Ephemeris, orbit_of, shape
 Array = NDArray[np.float64]
 
 EXPOSURE_S = 60.0
+PLANET = Ephemeris(
+    planet_name="X-1 b",
+    period_d=3.2,
+    period_err_d=1e-7,
+    mid_bjd_tdb=2459000.0,
+    mid_err_d=2e-3,
+    radius_ratio=0.1,
+    a_over_r=8.5,
+    a_over_r_err=0.2,
+    inclination_deg=87.5,
+    inclination_err_deg=0.4,
+)
 
 
 @dataclass(frozen=True, slots=True)

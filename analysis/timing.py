@@ -12,7 +12,7 @@ from scipy.special import chdtrc, fdtrc
 
 from ..errors import NotFoundError
 from ..warehouse.store import frame
-from .observed_transits import find_planet
+from .planets import find_planet
 
 SIGNIFICANT = 0.0027  # chance of 3 sigma of a normal distribution
 

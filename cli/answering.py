@@ -129,8 +129,8 @@ def light_curve(
     import polars as pl
 
     from ..analysis.light_curves import light_curve as make_curve
-    from ..analysis.light_curves import star_nights
     from ..analysis.shown_curves import binned_curve, with_magnitude
+    from ..analysis.star_nights import chosen_nights, star_nights
     from ..analysis.stars import find_star
     from ..errors import AnalysisError
 
@@ -140,7 +140,7 @@ def light_curve(
         options = options.model_copy(update={"method": ensemble})
     with warehouse.reading() as con:
         found = find_star(con, star)
-        nights = chosen_nights(star_nights(con, found), night, band)
+        nights = chosen_nights(star_nights(con, found), star, night, band)
         curves, errors = [], []
         for when, seen_in, _ in nights.iter_rows():
             try:
@@ -348,27 +348,6 @@ def _in_aperture(rows: "pl.DataFrame", aperture: str | None) -> "pl.DataFrame":
     return rows.filter(
         pl.col("aperture_id").is_null() | pl.col("aperture_id").is_in(chosen.implode())
     )
-
-
-def chosen_nights(nights: "pl.DataFrame", night: str | None, band: str | None) -> "pl.DataFrame":
-    """Return the nights and bands asked for, all if none is.
-
-    Raises
-    ------
-    NotFoundError
-        If there is none; those that are there are told.
-    """
-    import polars as pl
-
-    wanted = nights
-    if night is not None:
-        wanted = wanted.filter(pl.col("night").cast(pl.String) == night)
-    if band is not None:
-        wanted = wanted.filter(pl.col("band") == band)
-    if wanted.is_empty():
-        seen = ", ".join(f"{row[0]} {row[1]}" for row in nights.iter_rows())
-        raise NotFoundError(f"no frames of {night or 'any night'} in {band or 'any band'}: {seen}.")
-    return wanted
 
 
 def _pixels(text: str) -> tuple[float, float]:

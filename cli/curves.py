@@ -216,10 +216,10 @@ def minimum(
     """
     import polars as pl
 
-    from ..analysis.light_curves import light_curve, star_nights
+    from ..analysis.light_curves import light_curve
     from ..analysis.minima import minimum_row, time_of_minimum
+    from ..analysis.star_nights import chosen_nights, star_nights
     from ..analysis.stars import find_star
-    from .answering import chosen_nights
     from .ingesting import open_run
 
     warehouse = SESSION.warehouse()
@@ -227,7 +227,8 @@ def minimum(
     found_rows = []
     with warehouse.reading() as con:
         found = find_star(con, star)
-        for when, seen_in, _ in chosen_nights(star_nights(con, found), night, band).iter_rows():
+        nights = chosen_nights(star_nights(con, found), star, night, band)
+        for when, seen_in, _ in nights.iter_rows():
             try:
                 curve = light_curve(
                     con, found, night=when, band=seen_in, aperture=aperture, options=options

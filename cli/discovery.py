@@ -82,7 +82,7 @@ def periods(
         SVG or PNG file: against time, and folded.
     """
     from ..analysis.candidates import fold_figure, search, star_history
-    from ..analysis.light_curves import star_nights
+    from ..analysis.star_nights import star_nights
     from ..analysis.stars import find_star
     from .timing import write_figure
 

@@ -116,7 +116,7 @@ def import_times(
     position
         "RA DEC" of the star, for HJD and JD; else that of the planet's host.
     """
-    from ..analysis.observed_transits import find_planet
+    from ..analysis.planets import find_planet
     from ..ingest.foreign_store import import_transit_times
 
     warehouse = SESSION.warehouse()

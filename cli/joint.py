@@ -50,8 +50,8 @@ def fit(
     from ..analysis.joint_fit import fit_jointly
     from ..analysis.joint_model import joint_model
     from ..analysis.joint_rows import joint_rows, parameter_values, transit_table
-    from ..analysis.observed_transits import find_planet
     from ..analysis.orbits import Ephemeris
+    from ..analysis.planets import find_planet
 
     warehouse = SESSION.warehouse()
     with warehouse.reading() as con:

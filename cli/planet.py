@@ -56,7 +56,7 @@ def report_planet(
         HTML file to write; else one in the warehouse's folder `reports`.
     """
     from ..analysis.joint_curves import fingerprint, stored_transits
-    from ..analysis.observed_transits import find_planet
+    from ..analysis.planets import find_planet
 
     warehouse = SESSION.warehouse()
     options = warehouse.config.ensemble

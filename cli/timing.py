@@ -147,8 +147,8 @@ def next_(
     """
     import polars as pl
 
-    from ..analysis.observed_transits import find_planet
     from ..analysis.orbits import Ephemeris
+    from ..analysis.planets import find_planet
     from ..analysis.visibility import Place, coming_transits
     from .foreign import place_of
 

@@ -70,8 +70,9 @@ def report_transit(
     wanted
         Posterior, PDF, and whether to write it all again.
     """
-    from ..analysis.observed_transits import fitted, observe_curve, summary
+    from ..analysis.observed_transits import fitted, observe_curve
     from ..analysis.timing import other_times
+    from ..analysis.transit_rows import summary
 
     wanted = wanted or Wanted()
     warehouse = SESSION.warehouse()
@@ -159,7 +160,7 @@ def _store_fit(warehouse: "Warehouse", transit: "ObservedTransit", stem: str) ->
     """Store the fit and its posterior, unless the same one is stored."""
     import polars as pl
 
-    from ..analysis.observed_transits import fit_row
+    from ..analysis.transit_rows import fit_row
     from ..warehouse.packages import conform
     from .ingesting import open_run
 
