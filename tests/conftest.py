@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from starmuster.analysis.orbits import Ephemeris
 from starmuster.cli.session import SESSION, Session
 from starmuster.transforms.flags import MEANINGS
 from starmuster.transforms.vantage import vantage
@@ -37,6 +38,25 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real frames at {folder}: set STARMUSTER_DATA to their folder")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def hatp32() -> Ephemeris:
+    """A real planet on an eccentric orbit, as its ephemeris stands in the archive."""
+    return Ephemeris(
+        planet_name="HAT-P-32 b",
+        period_d=2.1500082,
+        period_err_d=1.3e-7,
+        mid_bjd_tdb=2455867.402743,
+        mid_err_d=4.9e-5,
+        radius_ratio=0.148862,
+        a_over_r=5.344,
+        a_over_r_err=0.0395,
+        inclination_deg=88.98,
+        inclination_err_deg=0.76,
+        eccentricity=0.159,
+        omega_deg=50.0,
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -20,21 +20,6 @@ from starmuster.analysis.orbits import (
 )
 from starmuster.errors import FitError
 
-HATP32 = Ephemeris(
-    planet_name="HAT-P-32 b",
-    period_d=2.1500082,
-    period_err_d=1.3e-7,
-    mid_bjd_tdb=2455867.402743,
-    mid_err_d=4.9e-5,
-    radius_ratio=0.148862,
-    a_over_r=5.344,
-    a_over_r_err=0.0395,
-    inclination_deg=88.98,
-    inclination_err_deg=0.76,
-    eccentricity=0.159,
-    omega_deg=50.0,
-)
-
 
 def test_a_circular_orbit_has_the_separation_of_a_circle():
     time = np.linspace(-0.3, 0.3, 101)
@@ -61,10 +46,10 @@ def test_eccentric_transits_last_as_long_as_winn_2010_says(omega_deg):
     assert separation(orbit, np.array([0.0]))[0] == pytest.approx(b, abs=1e-9)
 
 
-def test_the_orbit_of_hatp32_is_short_for_its_size_as_it_transits_near_periastron():
+def test_the_orbit_of_hatp32_is_short_for_its_size_as_it_transits_near_periastron(hatp32):
     """Its a/R* of 5.344 is worth a circular one of 6.07: its own orbit must be used."""
-    known = shape(HATP32)
-    own = duration_d(orbit_of(HATP32, known.a_over_r, known.impact_parameter), 0.1489)
+    known = shape(hatp32)
+    own = duration_d(orbit_of(hatp32, known.a_over_r, known.impact_parameter), 0.1489)
     circular = duration_d(Orbit(2.1500082, 0.0, 6.07, known.impact_parameter), 0.1489)
     assert own == pytest.approx(circular, rel=0.01)
 
@@ -77,25 +62,25 @@ def test_contacts_are_where_the_discs_touch():
     assert contacts(orbit, 0.4) is None
 
 
-def test_epochs_are_rounded_not_floored_and_errors_grow_with_them():
-    assert epoch_of(HATP32, HATP32.mid_bjd_tdb - 0.01) == 0
-    assert epoch_of(HATP32, HATP32.mid_bjd_tdb + 1042 * 2.1500082 - 0.01) == 1042
-    mid, err = mid_of(HATP32, 1042)
+def test_epochs_are_rounded_not_floored_and_errors_grow_with_them(hatp32):
+    assert epoch_of(hatp32, hatp32.mid_bjd_tdb - 0.01) == 0
+    assert epoch_of(hatp32, hatp32.mid_bjd_tdb + 1042 * 2.1500082 - 0.01) == 1042
+    mid, err = mid_of(hatp32, 1042)
     assert mid == pytest.approx(2458107.71129, abs=1e-5)
     assert err == pytest.approx(math.hypot(4.9e-5, 1042 * 1.3e-7))
     assert mid_of(Ephemeris("x", 2.0, 2455000.0), 3)[1] is None
 
 
-def test_every_transit_that_touches_the_night_is_predicted():
-    mid = HATP32.mid_bjd_tdb
-    half = predict(HATP32, mid, mid)["duration_h"][0] / 48
-    assert predict(HATP32, mid + 0.9 * half, mid + 1.0)["epoch"].to_list() == [0]
-    assert predict(HATP32, mid + 1.1 * half, mid + 1.0).is_empty()
-    assert predict(HATP32, mid - 0.1, mid + 2.16)["epoch"].to_list() == [0, 1]
-    row = predict(HATP32, mid, mid).row(0, named=True)
+def test_every_transit_that_touches_the_night_is_predicted(hatp32):
+    mid = hatp32.mid_bjd_tdb
+    half = predict(hatp32, mid, mid)["duration_h"][0] / 48
+    assert predict(hatp32, mid + 0.9 * half, mid + 1.0)["epoch"].to_list() == [0]
+    assert predict(hatp32, mid + 1.1 * half, mid + 1.0).is_empty()
+    assert predict(hatp32, mid - 0.1, mid + 2.16)["epoch"].to_list() == [0, 1]
+    row = predict(hatp32, mid, mid).row(0, named=True)
     assert row["first_contact_bjd_tdb"] == pytest.approx(mid - half, abs=1e-4)
     with pytest.raises(FitError, match="times in order"):
-        predict(HATP32, mid, mid - 1)
+        predict(hatp32, mid, mid - 1)
 
 
 def test_a_published_duration_gives_the_orbits_size_where_none_is_known():

@@ -6,30 +6,16 @@ import numpy as np
 import pytest
 
 from starmuster.analysis.baselines import COVARIATES
-from starmuster.analysis.orbits import Ephemeris
 from starmuster.analysis.posteriors import (
     FREE_WIDTH,
     correlated_likelihood_of,
     likelihood_of,
     sample,
 )
-from starmuster.analysis.synthetic_transits import EXPOSURE_S, synthetic_night
+from starmuster.analysis.synthetic_transits import EXPOSURE_S, PLANET, synthetic_night
 from starmuster.analysis.transit_results import with_posterior
 from starmuster.analysis.transit_solver import model_at
 from starmuster.analysis.transits import fit_transit
-
-PLANET = Ephemeris(
-    planet_name="X-1 b",
-    period_d=3.2,
-    period_err_d=1e-7,
-    mid_bjd_tdb=2459000.0,
-    mid_err_d=2e-3,
-    radius_ratio=0.1,
-    a_over_r=8.5,
-    a_over_r_err=0.2,
-    inclination_deg=87.5,
-    inclination_err_deg=0.4,
-)
 
 
 @pytest.fixture(scope="module")

@@ -10,29 +10,18 @@ import polars as pl
 import pytest
 from astropy.time import Time
 
+from starmuster.analysis import synthetic_transits
 from starmuster.analysis.baselines import COVARIATES
 from starmuster.analysis.limb_darkening import Q1_PRIOR, Q2_PRIOR, transit_flux
 from starmuster.analysis.orbits import Ephemeris, orbit_of, shape
-from starmuster.analysis.synthetic_transits import synthetic_night
+from starmuster.analysis.synthetic_transits import EXPOSURE_S, synthetic_night
 from starmuster.analysis.transits import fit_transit
 from starmuster.errors import UsageError
 from starmuster.transforms.vantage import vantage
 
-PLANET = Ephemeris(
-    planet_name="X-1 b",
-    period_d=3.2,
-    period_err_d=1e-7,
-    mid_bjd_tdb=2459000.0,
-    mid_err_d=1e-4,
-    radius_ratio=0.1,
-    a_over_r=8.5,
-    a_over_r_err=0.2,
-    inclination_deg=87.5,
-    inclination_err_deg=0.4,
-)
+PLANET = replace(synthetic_transits.PLANET, mid_err_d=1e-4)
 EPOCH = 1000
 MID = PLANET.mid_bjd_tdb + EPOCH * PLANET.period_d
-EXPOSURE_S = 60.0
 
 
 def night(seed, *, sigma=0.003, radius_ratio=0.1, late_d=0.0, hours=(-3.0, 3.0), n_point=140):
@@ -384,26 +373,12 @@ def test_a_grazing_transit_is_fitted_or_refused_never_a_crash(inclination_deg):
 
 
 @pytest.mark.real
-def test_the_light_curve_exotic_stored_of_hatp32_gives_exotics_result(real_data):
+def test_the_light_curve_exotic_stored_of_hatp32_gives_exotics_result(real_data, hatp32):
     path = real_data / "lightcurves" / "EXOTIC_sampledata_lightcurve.json"
     stored = json.loads(path.read_text())
     bjd = np.array(stored["time"])
-    planet = Ephemeris(
-        planet_name="HAT-P-32 b",
-        period_d=2.1500082,
-        period_err_d=1.3e-7,
-        mid_bjd_tdb=2455867.402743,
-        mid_err_d=4.9e-5,
-        radius_ratio=0.148862,
-        a_over_r=5.344,
-        a_over_r_err=0.0395,
-        inclination_deg=88.98,
-        inclination_err_deg=0.76,
-        eccentricity=0.159,
-        omega_deg=50.0,
-    )
     found = fit_transit(
-        bjd, stored["flux"], None, {"airmass": airmass_of_hatp32(bjd)}, planet=planet, exposure_s=60
+        bjd, stored["flux"], None, {"airmass": airmass_of_hatp32(bjd)}, planet=hatp32, exposure_s=60
     )
     assert found.verdict == "transit"
     assert found.epoch == 1042
