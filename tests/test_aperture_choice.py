@@ -3,8 +3,10 @@
 from datetime import date, datetime, timedelta
 
 import numpy as np
+import polars as pl
 import pytest
 
+from starmuster.transforms.aperture_choice import choose_aperture
 from starmuster.warehouse.store import shipped
 
 NIGHT, START = date(2024, 3, 8), datetime(2024, 3, 8, 20)
@@ -25,6 +27,8 @@ def night(database, fill):
     ids = range(1, N_FRAME + 1)
     cloud = rng.uniform(0, 0.5, N_FRAME)
     put("field", [{"field_id": 1, "field_name": "Made up"}])
+    put("camera", [{"camera_id": 1}])
+    put("source", [{"source_id": i, "field_id": 1} for i in range(1, N_STAR + 1)])
     put("aperture", [{"aperture_id": i, "aperture_name": f"{i} fwhm"} for i in NOISE_MAG])
     shared = {
         "night": NIGHT,
@@ -42,6 +46,7 @@ def night(database, fill):
             for i in ids
         ],
     )
+    put("frame_quality", [{"frame_id": i, "fwhm_pix": 3.0, "elongation": 1.0} for i in ids])
     put("field_frame", [{"frame_id": i, "field_id": 1} for i in ids])
     keys = [{"frame_id": i, "source_id": star} for i in ids for star in range(1, N_STAR + 1)]
     put("measurement", keys)
@@ -65,11 +70,40 @@ def night(database, fill):
     return database
 
 
-def test_the_steadiest_aperture_of_a_field_comes_first_with_its_scatter(night):
-    rows = shipped(night, "apertures", field="made up")
+@pytest.fixture
+def judged(night, fill):
+    """The same night with its choice stored, as the step does."""
+    common = shipped(night, "common_stars", frame_ids=list(range(1, N_FRAME + 1)))
+    dimming = night.table("frame_transparency").pl()
+    found = choose_aperture(common, dimming, centre_pix=(4.0, 4.0))
+    rows = found.with_columns(field_id=pl.lit(1), night=pl.lit(NIGHT), band=pl.lit("r"))
+    night.register("given", fill("aperture_choice", rows.to_dicts()))
+    night.execute("insert into aperture_choice by name from given")
+    return night
+
+
+def test_the_steadiest_aperture_of_a_field_comes_first_with_its_scatter(judged):
+    rows = shipped(judged, "apertures", field="made up")
     assert rows["aperture"].to_list() == ["2 fwhm", "3 fwhm", "1 fwhm"]
     assert rows["step_scatter_mag"].to_list() == pytest.approx([0.005, 0.01, 0.02], rel=0.2)
     assert rows["enclosed_fraction"].to_list() == pytest.approx([0.93, 0.995, 0.6])
+    assert shipped(judged, "steadiest_aperture", field_id=1)["aperture_id"].to_list() == [2]
+
+
+def test_what_is_stored_of_a_field_is_what_the_view_says_of_its_stars(judged):
+    bright = judged.sql(
+        "from aperture_scatter where source_id <= 5"  # of eight, brightest first
+    ).aggregate("aperture_id, median(step_scatter_mag) as step_scatter_mag")
+    stored = judged.table("aperture_choice").order("aperture_id").pl()
+    assert stored["n_star"].to_list() == [5, 5, 5]
+    np.testing.assert_allclose(
+        stored["step_scatter_mag"], bright.order("aperture_id").pl()["step_scatter_mag"], rtol=1e-9
+    )
+
+
+def test_a_choice_for_frames_that_are_gone_is_not_shown(judged):
+    judged.execute("update frame set band = 'g'")
+    assert shipped(judged, "apertures", field="made up").is_empty()
 
 
 def test_slow_change_of_a_star_does_not_hide_its_best_aperture(night):

@@ -102,6 +102,7 @@ SOUND: dict[str, list[dict[str, Any]]] = {
         for scope in ("night", "season")
     ],
     "frame_transparency": [{"frame_id": 1, "aperture_id": 3}],
+    "aperture_choice": [{"field_id": 9, "aperture_id": 3}],
     "foreign_curve": [{"foreign_curve_id": 1}],
     "foreign_point": [{"foreign_curve_id": 1, "point_number": number} for number in (1, 2)],
     "published_transit": [{"planet_key": "x", "line_number": number} for number in (2, 3)],

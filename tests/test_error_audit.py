@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from starmuster.transforms.aperture_choice import choose_aperture
 from starmuster.transforms.dimming import frame_dimming
 from starmuster.warehouse.store import shipped
 
@@ -80,8 +81,15 @@ def observe(database, fill):
             ),
         )
         common = shipped(database, "common_stars", frame_ids=frame_ids.tolist())
-        dimming = frame_dimming(common, centre_pix=(499.5, 499.5))
-        put("frame_transparency", dimming.with_columns(aperture_id=pl.lit(1)))
+        dimming = frame_dimming(common, centre_pix=(499.5, 499.5)).with_columns(
+            aperture_id=pl.lit(1, pl.Int16)
+        )
+        put("frame_transparency", dimming)
+        choice = choose_aperture(common, dimming, centre_pix=(499.5, 499.5))
+        put(
+            "aperture_choice",
+            choice.with_columns(field_id=pl.lit(1), night=pl.lit(NIGHT), band=pl.lit("g")),
+        )
         return shipped(database, "error_audit")
 
     return observe

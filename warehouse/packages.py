@@ -28,6 +28,7 @@ MANIFEST_NAME = "manifest.json"
 # `replaces`) of the package.
 REPLACE_KEY: dict[str, str] = {
     "aperture": "aperture_id",
+    "aperture_choice": "field_id",
     "aperture_flux": "frame_id",
     "calibration": "frame_id",
     "camera": "camera_id",
@@ -100,6 +101,7 @@ REPLACE_KEY: dict[str, str] = {
 }
 # Tables where the key alone would take too much away.
 REPLACE_ALSO: dict[str, tuple[str, ...]] = {
+    "aperture_choice": ("night", "band"),
     "product": ("step",),
     "published_transit": ("planet_key",),
     "failure": ("step", "run_id"),

@@ -10,6 +10,7 @@ clean as (
         light_curve.frame_id,
         light_curve.source_id,
         light_curve.aperture_id,
+        light_curve.mid_utc,
         light_curve.instrumental_mag as mag,
         light_curve.instrumental_mag_err as mag_err,
         light_curve.x_pix,
@@ -34,4 +35,4 @@ select clean.*
 from clean
 join star using (source_id, aperture_id)
 where star.place <= 300
-order by clean.aperture_id, clean.frame_id, clean.source_id;
+order by clean.aperture_id, clean.mid_utc, clean.frame_id, clean.source_id;

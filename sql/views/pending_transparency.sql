@@ -9,7 +9,7 @@ with expected as (
         frame.band,
         frame.night,
         list(frame.frame_id order by frame.frame_id) as frame_ids,
-        '1/' || md5(string_agg(
+        '2/' || md5(string_agg(
             frame.frame_id || ':' || measured.recipe, ',' order by frame.frame_id
         )) as recipe
     from frame
