@@ -1,54 +1,64 @@
-"""Extinction from zero points of a night, clear and cloudy."""
+"""Clear frames among zero points of nights, clear and cloudy."""
 
 import numpy as np
 import pytest
 
-from starmuster.transforms.airmass_trend import find_extinction
+from starmuster.transforms.airmass_trend import Air, clear_level, find_trend
 
-EXTINCTION_MAG, CLEAR_MAG, ERR_MAG = 0.17, 22.0, 0.006
+EXTINCTION_MAG, CLEAR_MAG, ERR_MAG, OWN_MAG = 0.17, 22.0, 0.004, 0.008
+N_FRAME = 60
 
 
 def nights(seed: int, *, n_night: int = 1, cloudy_share: float = 0.0, top: float = 2.0):
-    """Zero points, errors, airmasses and nights; each night has its own level."""
+    """Zero points, their variances, the air and what clouds took; each night has its level."""
     rng = np.random.default_rng(seed)
-    night = np.repeat(np.arange(n_night), 60)
-    airmass = np.tile(np.linspace(1.0, top, 60), n_night)
+    night = np.repeat(np.arange(n_night), N_FRAME)
+    airmass = np.tile(np.linspace(1.0, top, N_FRAME), n_night)
     level = CLEAR_MAG + 0.05 * np.arange(n_night)
-    zero_point = level[night] - EXTINCTION_MAG * airmass + rng.normal(0, ERR_MAG, len(night))
-    cloud = rng.random(len(night)) < cloudy_share
-    zero_point -= np.where(cloud, rng.exponential(0.3, len(night)), 0)
-    return zero_point, np.full(len(night), ERR_MAG), airmass, night
+    zero_point = level[night] - EXTINCTION_MAG * airmass
+    zero_point += rng.normal(0, np.hypot(ERR_MAG, OWN_MAG), len(night))
+    is_cloudy = rng.random(len(night)) < cloudy_share
+    cloud = np.where(is_cloudy, rng.exponential(0.3, len(night)), 0)
+    return zero_point - cloud, np.full(len(night), ERR_MAG**2), Air(airmass, night), cloud
 
 
-@pytest.mark.parametrize("cloudy_share", [0.0, 0.3])
-def test_extinction_comes_out_in_spite_of_clouds(cloudy_share):
-    found = find_extinction(*nights(1, cloudy_share=cloudy_share))
-    assert found.extinction_mag == pytest.approx(EXTINCTION_MAG, abs=0.01)
-    assert found.clear_zero_point_mag == pytest.approx(CLEAR_MAG, abs=0.02)
-    assert found.clear_airmass == 0
-    assert 0 < found.extinction_err_mag < 0.006
+@pytest.mark.parametrize(("n_night", "cloudy_share"), [(1, 0.0), (1, 0.3), (3, 0.2)])
+def test_cloudy_frames_are_told_from_clear_ones_and_the_scatter_of_these_is_found(
+    n_night, cloudy_share
+):
+    zero_point, variance, air, cloud = nights(1, n_night=n_night, cloudy_share=cloudy_share)
+    trend = find_trend(zero_point, variance, air)
+    assert trend.clear[cloud == 0].mean() > 0.93
+    assert not trend.clear[cloud > 5 * OWN_MAG].any()
+    n_clear = trend.clear.sum()
+    assert trend.scatter_mag == pytest.approx(OWN_MAG, rel=4 / np.sqrt(2 * n_clear))
 
 
-def test_nights_share_the_extinction_and_keep_their_own_level():
-    found = find_extinction(*nights(2, n_night=3, cloudy_share=0.2))
-    assert found.extinction_mag == pytest.approx(EXTINCTION_MAG, abs=0.006)
-    assert found.clear_zero_point_mag == pytest.approx(CLEAR_MAG + 0.05, abs=0.02)
+def test_frames_that_agree_within_their_errors_have_the_least_scatter():
+    zero_point, _, air, _ = nights(2)
+    assert find_trend(zero_point, np.full(N_FRAME, 0.02**2), air).scatter_mag == 0.002
 
 
-def test_without_a_range_of_airmass_there_is_no_extinction():
-    found = find_extinction(*nights(3, top=1.1))
-    assert found.extinction_mag is None
-    assert found.clear_zero_point_mag == pytest.approx(CLEAR_MAG - 0.17, abs=0.02)
-    assert 1.0 <= found.clear_airmass <= 1.1
+def test_without_a_range_of_airmass_or_a_site_there_is_no_trend():
+    zero_point, variance, air, _ = nights(3, top=1.1)
+    assert find_trend(zero_point, variance, air) is None
+    unknown = Air(np.full(N_FRAME, np.nan), air.level)
+    assert find_trend(zero_point, variance, unknown) is None
+    level, airmass, n_frame = clear_level(zero_point, air)
+    assert level == pytest.approx(CLEAR_MAG - 0.17, abs=0.02)
+    assert 1.0 <= airmass <= 1.1
+    assert n_frame == 15
+    assert clear_level(zero_point, unknown)[1:] == (1.0, 15)
 
 
-def test_without_a_site_the_level_is_that_of_the_best_frames():
-    zero_point, err, airmass, night = nights(4)
-    found = find_extinction(zero_point, err, np.full_like(airmass, np.nan), night)
-    assert found.extinction_mag is None
-    assert found.n_clear_frame == 15
+def test_a_slope_that_no_air_has_is_no_extinction():
+    zero_point, variance, air, _ = nights(4)
+    assert find_trend(-zero_point, variance, air) is None
 
 
-def test_no_frames_have_no_extinction():
-    empty = np.empty(0)
-    assert find_extinction(empty, empty, empty, np.empty(0, int)) is None
+def test_frames_without_an_airmass_are_never_clear():
+    zero_point, variance, air, _ = nights(5)
+    air.airmass[::4] = np.nan
+    trend = find_trend(zero_point, variance, air)
+    assert not trend.clear[::4].any()
+    assert trend.clear.sum() > 40

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -145,6 +146,7 @@ class ZeroPoints(_Section):
     bands: dict[str, str] = Field(default_factory=dict)
     position_degree: int = Field(default=1, ge=0, le=2)
     max_star: int = Field(default=300, ge=10)
+    seasons: tuple[date, ...] = ()
 
 
 class Quality(_Section):
@@ -276,6 +278,7 @@ TEMPLATE = """\
 # catalogues = ["atlas-refcat2"]  # preferred ones first; else the one with most stars
 # bands = { clear = "r" }      # band of the catalogue for a filter that it does not have
 # position_degree = 1          # of the polynomial over the field: 0, 1 or 2
+# seasons = [2024-02-15]       # nights from which the instrument was another: new colour terms
 
 # [quality]                    # frames beyond are rejected: nothing of them is clean
 # max_fwhm_ratio = 2.5         # of the median of the night

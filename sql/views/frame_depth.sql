@@ -84,4 +84,4 @@ left join photometric_solution as season on
     and season.aperture_id = depth.aperture_id
     and season.catalogue_name = zero_point.catalogue_name
     and season.photometric_system = zero_point.photometric_system
-    and season.first_night = date_trunc('quarter', depth.night);
+    and season.first_night = zero_point.season_night;

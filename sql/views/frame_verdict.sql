@@ -50,7 +50,7 @@ cloud as (
         and season.aperture_id = zero_point.aperture_id
         and season.catalogue_name = zero_point.catalogue_name
         and season.photometric_system = zero_point.photometric_system
-        and season.first_night = date_trunc('quarter', frame.night)
+        and season.first_night = zero_point.season_night
     left join frame_airmass on frame_airmass.frame_id = zero_point.frame_id
     where zero_point.method <> 'borrowed'
     group by zero_point.frame_id

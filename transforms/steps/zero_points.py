@@ -1,27 +1,25 @@
 """The step that finds zero points: a season gives the terms that frames share, a night frames."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import duckdb
-import numpy as np
 import polars as pl
 
 from ...errors import CalibrationError
 from ...warehouse.config import ZeroPoints
 from ...warehouse.runs import Run
 from ...warehouse.store import shipped
-from ..airmass_trend import Extinction, find_extinction
-from ..zeropoint import Solution, Terms, solve_zero_points
+from ..zeropoint import solve_with_terms, solve_zero_points
+from .zero_point_rows import borrowed_rows, own_rows, solution_row
 
 # The first that the catalogue has for most stars is taken.
 COLOURS = (("g", "i"), ("g", "r"), ("r", "i"), ("B", "V"), ("V", "I"), ("V", "R"), ("BP", "RP"))
 MOST = 0.8
 SEASON_FRAMES = 12  # of a night, evenly spaced, when a season is solved
 SEASON_STARS = 100
-BORROWED_ERR_MAG = 0.05  # where nothing tells how much zero points differ from frame to frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +86,8 @@ def _solve_night(
         "zero_point_frames",
         camera_id=night["camera_id"],
         band=night["band"],
-        first_night=quarter_begin(night["night"]),
-        last_night=night["night"],
+        first_night=season_begin(night["night"], config.seasons),
+        night=night["night"],
     )
     standard = choose_standard(
         shipped(con, "zero_point_bands", frame_ids=season["frame_id"].to_list()),
@@ -126,8 +124,12 @@ def _solve_night(
             band=pl.lit(night["band"]),
             first_night=pl.when(pl.col("scope") == "night")
             .then(pl.lit(night["night"]))
-            .otherwise(pl.lit(quarter_begin(night["night"]))),
+            .otherwise(pl.lit(season["first_night"][0])),
             last_night=pl.lit(night["night"]),
+        )
+    if "zero_point" in tables:
+        tables["zero_point"] = tables["zero_point"].with_columns(
+            season_night=pl.lit(season["first_night"][0])
         )
     return tables
 
@@ -162,9 +164,13 @@ def choose_standard(bands: pl.DataFrame, band: str, config: ZeroPoints) -> Stand
     return Standard(best["catalogue_name"], best["photometric_system"], wanted, blue, red)
 
 
-def quarter_begin(night: date) -> date:
-    """Return the first day of the quarter of a year that a night lies in."""
-    return date(night.year, 3 * ((night.month - 1) // 3) + 1, 1)
+def season_begin(night: date, seasons: Sequence[date] = ()) -> date:
+    """Return the first day of the season that a night lies in.
+
+    That of its quarter of a year, or the last one of `seasons`, those of the settings, since.
+    """
+    quarter = date(night.year, 3 * ((night.month - 1) // 3) + 1, 1)
+    return max([quarter, *(begin for begin in seasons if begin <= night)])
 
 
 def _points(
@@ -193,119 +199,20 @@ def _solve_aperture(
     """Solve night and season in one aperture; nothing where no frame has stars enough."""
     degree = config.position_degree
     try:
-        night = solve_zero_points(points, position_degree=degree)
+        night = solve_zero_points(points, air=tonight, position_degree=degree)
     except CalibrationError:
         return {}
     season = night
     if sample["night"].n_unique() > 1:
-        season = solve_zero_points(season_points, position_degree=degree)
-    final = solve_zero_points(points, fixed=season.terms)
+        season = solve_zero_points(season_points, air=sample, position_degree=degree)
+    final = solve_with_terms(points, season.terms, air=tonight)
+    own = own_rows(final, season, tonight)
     return {
         "photometric_solution": pl.concat(
-            [
-                _solution_row("night", night, tonight),
-                _solution_row("season", season, sample),
-            ]
+            [solution_row("night", night), solution_row("season", season)]
         ),
-        "zero_point": pl.concat([_own_rows(final, season), _borrowed_rows(final, season, tonight)]),
+        "zero_point": pl.concat([own, borrowed_rows(own, season, tonight)]),
     }
-
-
-def _solution_row(scope: str, solution: Solution, frames: pl.DataFrame) -> pl.DataFrame:
-    known = solution.frames.join(frames, on="frame_id", maintain_order="left")
-    air: Extinction | None = find_extinction(
-        known["zero_point_mag"].to_numpy(),
-        known["zero_point_err_mag"].to_numpy(),
-        known["airmass"].cast(pl.Float64).fill_null(float("nan")).to_numpy(),
-        known["night"].cast(pl.Int32).to_numpy(),
-    )
-    return pl.DataFrame(
-        {
-            "scope": scope,
-            **_shared(solution.terms),
-            "position_err_mag": [list(solution.terms.position_err_mag)],
-            "clear_zero_point_mag": air.clear_zero_point_mag if air else None,
-            "extinction_mag": air.extinction_mag if air else None,
-            "extinction_err_mag": air.extinction_err_mag if air else None,
-            "clear_airmass": air.clear_airmass if air else None,
-            "intrinsic_scatter_mag": solution.intrinsic_scatter_mag,
-            "scatter_mag": solution.scatter_mag,
-            "n_star": solution.n_star,
-            "n_frame": solution.frames.height,
-            "n_clear_frame": air.n_clear_frame if air else 0,
-        },
-        schema_overrides=dict.fromkeys(NULLABLE, pl.Float64)
-        | {"position_mag": pl.List(pl.Float64), "position_err_mag": pl.List(pl.Float64)},
-    )
-
-
-NULLABLE = (
-    "colour_pivot_mag",
-    "colour_term",
-    "colour_term_err",
-    "clear_zero_point_mag",
-    "extinction_mag",
-    "extinction_err_mag",
-    "clear_airmass",
-)
-
-
-def _shared(terms: Terms) -> dict[str, Any]:
-    return {
-        "colour_pivot_mag": terms.colour_pivot_mag,
-        "colour_term": terms.colour_term,
-        "colour_term_err": terms.colour_term_err,
-        "position_mag": [list(terms.position_mag)],
-    }
-
-
-def _own_rows(final: Solution, season: Solution) -> pl.DataFrame:
-    shared = pl.DataFrame(
-        _shared(season.terms) | {"colour_spread_mag": season.terms.colour_spread_mag},
-        schema_overrides={
-            "colour_pivot_mag": pl.Float64,
-            "colour_term": pl.Float64,
-            "colour_term_err": pl.Float64,
-            "colour_spread_mag": pl.Float64,
-            "position_mag": pl.List(pl.Float64),
-        },
-    )
-    return final.frames.join(shared, how="cross").with_columns(
-        pl.col("frame_id").cast(pl.Int32),
-        intrinsic_scatter_mag=pl.lit(final.intrinsic_scatter_mag),
-        method=pl.lit("joint" if season.frames.height > 1 else "fit"),
-        borrowed_frame_id=pl.lit(None, pl.Int32),
-    )
-
-
-def _borrowed_rows(final: Solution, season: Solution, tonight: pl.DataFrame) -> pl.DataFrame:
-    """Give frames without stars enough the zero point of the nearest one of the night in time.
-
-    Its error then holds how much zero points differ over the night.
-    """
-    own = _own_rows(final, season)
-    without = tonight.join(own, on="frame_id", how="anti").filter(pl.col("mid_utc").is_not_null())
-    times = own.join(tonight, on="frame_id").filter(pl.col("mid_utc").is_not_null())
-    if without.is_empty() or times.is_empty():
-        return own.clear()
-    unlike = float(own["zero_point_mag"].std() or BORROWED_ERR_MAG)  # pyright: ignore
-    rows = []
-    for frame_id, mid_utc in without.select("frame_id", "mid_utc").iter_rows():
-        away = (times["mid_utc"] - mid_utc).dt.total_seconds().abs()
-        row = times.row(int(away.arg_min() or 0), named=True)
-        rows.append(
-            {name: row[name] for name in own.columns}
-            | {
-                "frame_id": frame_id,
-                "zero_point_err_mag": float(np.hypot(row["zero_point_err_mag"], unlike)),
-                "n_star": 0,
-                "scatter_mag": None,
-                "intrinsic_scatter_mag": None,
-                "method": "borrowed",
-                "borrowed_frame_id": row["frame_id"],
-            }
-        )
-    return pl.DataFrame(rows, schema=own.schema)
 
 
 def _tell(
