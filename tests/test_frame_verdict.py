@@ -70,7 +70,9 @@ def night(database, fill):
     put(
         "zero_point",
         [
-            {"frame_id": i, "zero_point_mag": thin.get(i, 21.4), "method": "joint"} | named
+            {"frame_id": i, "zero_point_mag": thin.get(i, 21.4), "method": "joint"}
+            | {"season_night": season["first_night"]}
+            | named
             for i in ids
         ],
     )

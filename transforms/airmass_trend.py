@@ -107,13 +107,13 @@ def find_trend(zero_point_mag: Array, variance: Array, air: Air) -> Trend | None
     ----------
     Hogg, Bovy & Lang 2010, arXiv:1008.4686, section 3, for mixtures with outliers.
     """
+    if not air.has_range():
+        return None
     mixture = _Mixture()
     weight = _first_guess(zero_point_mag, air).astype(float)
     slope = 0.0
     for _ in range(N_ROUND):
         before = weight
-        if not air.has_range(weight > 0.5):
-            return None
         spread2 = variance + mixture.scatter_mag**2
         residual, slope, n_level = _line(zero_point_mag, weight / spread2, air)
         weight = mixture.weights(residual, variance)
