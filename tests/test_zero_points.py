@@ -236,9 +236,8 @@ def test_clouds_and_depth_are_told_frame_by_frame(solved):
     assert rows["limiting_mag"].null_count() == rows.height
     pix = solved[0].sql("from frame_depth join aperture using (aperture_id) where kind = 'pix'")
     area = np.pi * pix["radius"].to_numpy() ** 2
-    flux = 12.5 / GAIN + np.sqrt((12.5 / GAIN) ** 2 + 25 * area * SKY_RMS_ADU**2)
-    assert flux / np.sqrt(flux / GAIN + area * SKY_RMS_ADU**2) == pytest.approx(5)
-    assert pix["limiting_mag"].to_numpy() == pytest.approx(-2.5 * np.log10(flux / EXPOSURE_S))
+    flux = EXPOSURE_S * 10 ** (-0.4 * pix["limiting_mag"].to_numpy())
+    assert flux / np.sqrt(flux / GAIN + area * SKY_RMS_ADU**2) == pytest.approx(5, rel=2e-3)
 
 
 def test_what_is_stored_passes_every_check_and_history_is_told(solved):

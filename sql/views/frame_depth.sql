@@ -11,11 +11,20 @@
 -- column is_calibrated: whether limiting_mag is on the photometric system
 -- column airmass: ucd=obs.airMass; at the centre of the field
 create or replace view frame_depth as
-with area as (
+with sky as (
+    select
+        frame_id,
+        avg(n_sky_pix) as n_sky_pix
+    from measurement
+    group by frame_id
+),
+
+area as (
     select
         frame_quality.frame_id,
         aperture.aperture_id,
         frame_quality.sky_rms_adu,
+        sky.n_sky_pix,
         pi() * pow(
             aperture.radius * case aperture.kind
                 when 'arcsec' then 1 / field.scale_arcsec_per_pix
@@ -27,6 +36,7 @@ with area as (
     from frame_quality
     join field_frame using (frame_id)
     join field using (field_id)
+    left join sky using (frame_id)
     cross join aperture
 ),
 
@@ -38,10 +48,12 @@ depth as (
         frame.night,
         frame.band,
         frame.exposure_s,
-        -- F of F = 5 sqrt(F / g + n s^2)
+        -- F of F = 5 sigma, see flux_err_adu for the noise of the sky and of what is taken off for it
         12.5 / frame_noise.gain_e_per_adu
         + sqrt(
-            pow(12.5 / frame_noise.gain_e_per_adu, 2) + 25 * area.n_pix * pow(area.sky_rms_adu, 2)
+            pow(12.5 / frame_noise.gain_e_per_adu, 2)
+            + 25 * area.n_pix * (1 + coalesce(1.19 * area.n_pix / nullif(area.n_sky_pix, 0), 0))
+            * pow(area.sky_rms_adu, 2)
         ) as limiting_flux_adu
     from area
     join frame using (frame_id)
