@@ -103,3 +103,8 @@ class NotFoundError(AnalysisError):
 
 class FitError(AnalysisError):
     """A fit did not converge."""
+
+
+def about(subject: str, error: StarmusterError) -> str:
+    """Return the message of an error, with its subject in front where it does not name it."""
+    return str(error) if subject in str(error) else f"{subject}: {error}"

@@ -126,7 +126,8 @@ def _told(error: BaseException) -> int:
         code, name = 130, "KeyboardInterrupt"
         text = "stopped; nothing is lost: run the same command again to go on."
     elif isinstance(error, CycloptsError):
-        code, name, text = 2, "UsageError", f"{error} Try `starmuster --help`."
+        chain = " ".join(["starmuster", *(error.command_chain or ())])
+        code, name, text = 2, "UsageError", f"{error} Try `{chain} --help`."
     elif isinstance(error, USAGE):
         code = 2
     SESSION.answer_error(name, text, code)

@@ -155,10 +155,11 @@ def light_curve(
                     )
                 )
             except AnalysisError as error:
-                errors.append(error)
-                SESSION.say(f"{when} {seen_in}: {error}")
+                errors.append((f"{when} {seen_in}: {error}", error))
+    for told, _ in errors if curves else errors[:-1]:
+        SESSION.say(told)
     if not curves:
-        raise errors[-1]
+        raise errors[-1][1]
     store_comparison(warehouse, [curve.comparison for curve in curves])
     for curve in curves:
         n_used = curve.comparison["is_used"].sum()

@@ -1,13 +1,18 @@
 """Commands that look after the warehouse: init, status, sql, describe, check, rebuild, doctor."""
 
+import difflib
+import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from ..errors import NotFoundError, QueryError, UsageError
 from .session import SESSION, csv_text, plain_rows
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def register(app: App) -> None:
@@ -108,7 +113,7 @@ def sql(
             f"there are: {', '.join(known)}."
         )
     else:
-        rows = user_query(SESSION.warehouse(), query)
+        rows = _asked(query)
     if parquet is not None:
         rows.write_parquet(parquet)
         SESSION.say(f"{rows.height} rows in {parquet}")
@@ -202,6 +207,31 @@ def _list_queries() -> None:
             }
         )
     )
+
+
+def _asked(query: str) -> "pl.DataFrame":
+    """Run a query of the user's own; where the name of a shipped one was meant, say so."""
+    from ..sql import scripts
+    from ..warehouse.query import user_query
+
+    known = scripts("queries")
+    if query.isidentifier():
+        near = difflib.get_close_matches(query, known, n=3)
+        hint = f" Nearest: {', '.join(near)}." if near else ""
+        raise QueryError(
+            f"no shipped query {query!r}.{hint} `starmuster sql` lists them; a query of your own "
+            f"begins with select or from."
+        )
+    try:
+        return user_query(SESSION.warehouse(), query)
+    except QueryError as error:
+        missing = re.search(r"(?:Table|Function) with name (\w+) does not exist", str(error))
+        if missing is None or missing[1].casefold() not in known:
+            raise
+        name = missing[1].casefold()
+        raise QueryError(
+            f"{name} is no table but a shipped query: ask it with `starmuster sql {name}`."
+        ) from error
 
 
 def _bound(query: str, values: tuple[str, ...]) -> dict[str, str | None]:

@@ -10,6 +10,7 @@ from astropy.io import fits
 from starmuster.errors import RegistrationError
 from starmuster.transforms.background import mesh_background
 from starmuster.transforms.detection import detect
+from starmuster.transforms.flags import Flag
 from starmuster.transforms.registration import (
     Registration,
     apply_registration,
@@ -281,3 +282,17 @@ def test_frames_of_a_poor_field_are_matched_without_a_wcs(real_data):
         registration = match_stars(field, stars_on(path, 1)).registration
         assert registration.rms_pix < 0.3
         assert np.hypot(registration.x_coefficient[0], registration.y_coefficient[0]) < 30
+
+
+def test_stars_cut_by_the_edge_do_not_pull_a_match_of_few_stars():
+    rng = np.random.default_rng(21)
+    field = table(rng.uniform(20, 180, (14, 2)), 10 ** rng.uniform(3, 4, 14))
+    xy = field.select("x_pix", "y_pix").to_numpy() + np.array([90.0, 0.0])
+    is_cut = np.argsort(xy[:, 0])[-4:]
+    xy[is_cut, 0] -= (1.2, 2.0, 2.8, 3.4)  # only what lies on the frame has a centre
+    flags = np.zeros(14, dtype=np.int32)
+    flags[is_cut] = Flag.EDGE.value
+    frame = table(xy, field["flux_adu"].to_numpy()).with_columns(flags=pl.Series(flags))
+    match = match_stars(field, frame)
+    assert len(match.frame_index) == 10
+    assert worst_miss_pix(match.registration, similarity((90.0, 0.0)), high=180, size=400) < 0.01

@@ -17,6 +17,7 @@ from .registration import MIN_STAR, Registration, apply_registration, fit_regist
 Points = NDArray[np.float64]
 N_VERIFY = 200  # stars a hypothesis is tested on
 N_FIT = 1000  # stars the final fit may use
+N_CLEAN = 30  # stars, neither saturated nor cut, that are enough without others
 FIRST_TOLERANCE_PIX = 4.0
 LAST_TOLERANCE_PIX = 1.5
 MAX_LOG_CHANCE = log(1e-6)
@@ -121,6 +122,7 @@ class _Stars:
     xy: Points
     flux: NDArray[np.float64]
     row: NDArray[np.intp]
+    is_cut: NDArray[np.bool_]
     low: Points
     high: Points
 
@@ -129,12 +131,13 @@ class _Stars:
         stars = stars.with_row_index("row").drop_nulls(["x_pix", "y_pix", "flux_adu"])
         if "flags" in stars.columns:
             clean = stars.filter((pl.col("flags") & (Flag.SATURATED | Flag.EDGE)) == 0)
-            stars = clean if clean.height >= 30 else stars
+            stars = clean if clean.height >= N_CLEAN else stars
         stars = stars.sort("flux_adu", "row", descending=[True, False]).head(N_FIT)
         xy = stars.select("x_pix", "y_pix").to_numpy().astype(np.float64)
         flux, row = stars["flux_adu"].to_numpy(), stars["row"].to_numpy().astype(np.intp)
+        flags = stars["flags"].to_numpy() if "flags" in stars.columns else np.zeros(len(xy), int)
         low, high = (xy.min(axis=0), xy.max(axis=0)) if len(xy) else (np.zeros(2), np.ones(2))
-        return cls(xy, flux, row, low, high)
+        return cls(xy, flux, row, (flags & Flag.EDGE.value) != 0, low, high)
 
     def holds(self, xy: Points) -> NDArray[np.bool_]:
         return np.all((xy > self.low - 1) & (xy < self.high + 1), axis=1)
@@ -246,6 +249,10 @@ def _final(match: Match, field: _Stars, frame: _Stars, max_degree: int) -> Match
     for turn in range(4):
         before = j
         i, j = _pairs(registration, field.xy, frame.xy, tolerance_pix)
+        # what the edge cuts is off its place by up to its radius: proof of the match, no measure
+        is_whole = ~(field.is_cut[i] | frame.is_cut[j])
+        if np.count_nonzero(is_whole) >= MIN_STAR:
+            i, j = i[is_whole], j[is_whole]
         if turn > 0 and np.array_equal(before, j):
             break
         registration = fit_registration(

@@ -20,6 +20,7 @@ from ..errors import (
     StarmusterError,
     VersionError,
     WarehouseError,
+    about,
 )
 from ..sql import scripts
 from . import disk, locks, migrate, packages
@@ -129,7 +130,7 @@ class Run:
                 "frame_id": frame_id,
                 "subject": subject,
                 "error": type(error).__name__,
-                "message": str(error),
+                "message": about(subject, error),
                 "failed_utc": _now(),
             }
         )

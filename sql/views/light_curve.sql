@@ -17,7 +17,7 @@
 -- column altitude_deg: unit=deg; ucd=pos.az.alt; of the star, without refraction; null without a site
 -- column airmass: ucd=obs.airMass; computed (Pickering 2002); null without a site
 -- column flux_err_adu: unit=adu; ucd=stat.error;phot.flux; null without a gain
--- column instrumental_mag: unit=mag; ucd=phot.mag; -2.5 log10(flux / exposure); null for no positive flux
+-- column instrumental_mag: unit=mag; ucd=phot.mag; -2.5 log10(flux / exposure); null for no positive flux or no exposure
 -- column instrumental_mag_err: unit=mag; ucd=stat.error;phot.mag
 -- column frame_fwhm_pix: unit=pix; median FWHM of the frame
 -- column gain_source: where the gain behind the error comes from; null: no gain
@@ -135,7 +135,7 @@ select
     flux_adu,
     flux_err_adu,
     case
-        when flux_adu > 0 then -2.5 * log10(flux_adu / exposure_s)
+        when flux_adu > 0 then -2.5 * log10(flux_adu / nullif(exposure_s, 0))
     end as instrumental_mag,
     case
         when flux_adu > 0 then 2.5 / ln(10) * flux_err_adu / flux_adu

@@ -42,7 +42,7 @@ select
     source.ra_deg,
     source.dec_deg,
     case
-        when measured.flux_adu > 0 then -2.5 * log10(measured.flux_adu / exposure_s)
+        when measured.flux_adu > 0 then -2.5 * log10(measured.flux_adu / nullif(exposure_s, 0))
     end as instrumental_mag,
     case
         when measured.flux_adu > 0 then 2.5 / ln(10) * flux_err_adu / measured.flux_adu

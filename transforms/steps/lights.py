@@ -11,7 +11,7 @@ from typing import Any, Literal
 import duckdb
 import polars as pl
 
-from ...errors import FrameError, StarmusterError, WarehouseError
+from ...errors import FrameError, StarmusterError, WarehouseError, about
 from ...warehouse import packages
 from ...warehouse.config import Photometry
 from ...warehouse.packages import table_schemas
@@ -217,7 +217,7 @@ def _seal(run: Run, outcomes: list[Outcome], *, say: Callable[[str], None]) -> C
                 raise error
             error = FrameError(f"{outcome.task.path}: {type(error).__name__}: {error}")
         run.fail("photometry", str(outcome.task.path), error, frame_id=outcome.task.frame_id)
-        say(f"not measured: {error}")
+        say(f"not measured: {about(str(outcome.task.path), error)}")
         failed.append(outcome.task)
     if failed:
         tables["product"].append(failed_products(failed, "photometry"))

@@ -71,9 +71,9 @@ def _make_reference(
             error = outcome.error
             if not isinstance(error, StarmusterError):
                 n_star = 0 if outcome.result is None else outcome.result.stars.height
-                seen = f"{n_star} stars" if error is None else f"{type(error).__name__}: {error}"
+                seen = f"stars: {n_star}" if error is None else f"{type(error).__name__}: {error}"
                 error = RegistrationError(
-                    f"{outcome.task.path}: {seen}; a reference needs {_least(run)} stars or more. "
+                    f"{outcome.task.path}: {seen}; a reference needs {_least(run)} or more. "
                     f"Clouds, a closed dome, or a wrong exposure?"
                 )
             run.fail("reference", str(outcome.task.path), error, frame_id=outcome.task.frame_id)
