@@ -36,8 +36,10 @@ class Limits:
         Take measurements with severe flags, too.
     centre
         "RA DEC" in degrees or sexagesimal; else the middle of the stars.
-    inner, outer
-        Separation from the centre, arcmin.
+    inner
+        Least separation from the centre, arcmin.
+    outer
+        Largest separation from the centre, arcmin.
     parallax
         LOW:HIGH in mas, of the catalogue.
     proper_motion

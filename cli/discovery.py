@@ -75,9 +75,10 @@ def periods(
         Band; else the one with most frames.
     aperture
         Name or number of the aperture; else the steadiest of the field.
-    shortest, longest
-        Limits of the period in days; the longest is the span of the data at most, its half by
-        default.
+    shortest
+        Shortest period, days.
+    longest
+        Longest period, days: the span of the data at most, its half by default.
     plot
         SVG or PNG file: against time, and folded.
     """
