@@ -1,7 +1,5 @@
 """Figures of a night: sky, seeing, transparency and where the field lay, against time."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -14,9 +12,13 @@ from .canvas import WIDE_IN, figure_style, floats, legend_below
 PANELS = {
     "sky_rate": "Sky (ADU/s)",
     "fwhm_pix": "FWHM (pix)",
+    "ellipticity": "Ellipticity",
     "transparency": "Transparency",
+    "zero_point_mag": "Zero point",
     "n_star": "Stars",
 }
+BLUE_FIRST = "uUBgVGrRiIzyJHK"  # by the first letter of names as short as g, sr or Bp
+LONGEST_BAND = 2
 
 
 def night_figure(lights: pl.DataFrame) -> Figure:
@@ -25,7 +27,7 @@ def night_figure(lights: pl.DataFrame) -> Figure:
     Parameters
     ----------
     lights
-        mid_utc, band, and the columns of `PANELS`, null where not measured.
+        mid_utc, band, is_rejected, and the columns of `PANELS`, null where not measured.
     """
     names = [name for name in PANELS if lights[name].is_not_null().any()]
     with figure_style():
@@ -65,17 +67,22 @@ def shift_figure(lights: pl.DataFrame) -> Figure:
 
 
 def _draw_bands(axes: Axes, lights: pl.DataFrame, name: str) -> None:
-    bands: Sequence[object] = lights["band"].unique(maintain_order=True).sort().to_list()
+    bands = sorted(lights["band"].unique().to_list(), key=_blue_first)
     for colour, band in zip(COLOURS * 20, bands, strict=False):
         rows = lights.filter(pl.col("band").eq_missing(pl.lit(band, pl.String)))
-        axes.plot(
-            rows["mid_utc"].to_list(),
-            floats(rows[name]),
-            "o",
-            ms=3,
-            color=colour,
-            label="no band" if band is None else str(band),
-        )
+        label = "no band" if band is None else str(band)
+        bad = rows["is_rejected"].fill_null(value=False)
+        for shown, mark in ((rows.filter(~bad), "o"), (rows.filter(bad), "x")):
+            times = shown["mid_utc"].to_list()
+            axes.plot(times, floats(shown[name]), mark, ms=3, color=colour, label=label)
+            label = ""
+
+
+def _blue_first(band: str | None) -> tuple[int, str]:
+    """Order bands by wavelength, those of other names after them."""
+    name = band or ""
+    place = BLUE_FIRST.find(name[:1]) if len(name) <= LONGEST_BAND else -1
+    return (len(BLUE_FIRST) if place < 0 or not name else place, name)
 
 
 def _label_time(axes: Axes) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .camera_report import counted
 from .night_figures import PANELS, night_figure, shift_figure
+from .night_lights import frame_table, group_table
 from .page import MISSING, Page, Picture, Plot, Section, as_text, picture, plot, table
 from .quality_sections import Quality, quality_sections
 from .thumbnails import grey_png, sky_png
@@ -39,7 +40,6 @@ class NightReport:
     masters: pl.DataFrame  # night_masters
     left_out: pl.DataFrame  # night_left_out
     failures: pl.DataFrame  # night_failures
-    transparency: pl.DataFrame
     gains: pl.DataFrame  # cameras, of this night
     thumbnails: tuple[Thumbnail, ...]
     quality: Quality = field(default_factory=Quality)
@@ -69,7 +69,7 @@ def night_page(report: NightReport) -> Page:
             Section("Levels of calibration frames", tables=[_level_table(report.frames)]),
             Section(
                 "Lights",
-                tables=[_light_table(lights)],
+                tables=[group_table(lights), frame_table(lights)],
                 pictures=[_shown(item) for item in report.thumbnails if item.is_light],
             ),
             *quality_sections(report.quality),
@@ -119,6 +119,11 @@ def warnings(report: NightReport, lights: pl.DataFrame) -> list[str]:
     if report.failures.height:
         n = report.failures.height
         found.append(f"{n} failure{'' if n == 1 else 's'}: listed at the end.")
+    dark = lights.filter(pl.col("sky_adu") < 0).height
+    if dark:
+        found.append(
+            f"{counted(dark)} with a sky below naught: the bias is not that of the master."
+        )
     unknown = report.frames.filter(pl.col("frame_type").is_null()).height
     if unknown:
         found.append(
@@ -128,16 +133,11 @@ def warnings(report: NightReport, lights: pl.DataFrame) -> list[str]:
 
 
 def _lights(report: NightReport) -> pl.DataFrame:
-    clear = report.transparency.select("frame_id", "transparency")
-    return (
-        report.frames.filter(pl.col("frame_type") == "light")
-        .join(clear, on="frame_id", how="left", maintain_order="left")
-        .with_columns(
-            (pl.col("sky_adu") / pl.when(pl.col("exposure_s") > 0).then("exposure_s")).alias(
-                "sky_rate"
-            ),
-            (pl.col("fwhm_pix") * pl.col("scale_arcsec_per_pix")).alias("fwhm_arcsec"),
-        )
+    return report.frames.filter(pl.col("frame_type") == "light").with_columns(
+        (pl.col("sky_adu") / pl.when(pl.col("exposure_s") > 0).then("exposure_s")).alias(
+            "sky_rate"
+        ),
+        (pl.col("fwhm_pix") * pl.col("scale_arcsec_per_pix")).alias("fwhm_arcsec"),
     )
 
 
@@ -175,9 +175,10 @@ def _course(lights: pl.DataFrame) -> Plot | None:
     return plot(
         night_figure(timed),
         name="course",
-        alt=f"Sky, FWHM, transparency and stars of {timed.height} light frames against time.",
-        caption="Sky, FWHM, transparency and stars found. Transparency is the light of the "
-        "brightest steady stars of a field over that of its clearest quarter, by band.",
+        alt=f"Quality of {timed.height} light frames against time.",
+        caption="What was measured of each light frame. Transparency is the light of the stars "
+        "that the frames of a field and band share, over that of the clearest quarter; the zero "
+        "point is that of 2 FWHM. Crosses: rejected frames.",
     )
 
 
@@ -308,35 +309,6 @@ def _level_table(frames: pl.DataFrame):
             "level_adu": "Level (ADU)",
             "range_adu": "Range (ADU)",
             "noise_adu": "Noise (ADU)",
-        },
-    )
-
-
-def _light_table(lights: pl.DataFrame):
-    measured = lights.filter(pl.col("sky_adu").is_not_null())
-    rows = measured.group_by("field_name", "band", "exposure_s", maintain_order=True).agg(
-        pl.len().alias("n"),
-        pl.col("sky_adu", "sky_rms_adu", "fwhm_pix", "elongation", "rms_pix").median(),
-        pl.col("transparency").min(),
-        pl.col("n_star").median().cast(pl.Int64),
-        pl.col("gain_source").first(),
-    )
-    return table(
-        rows,
-        "Medians of the measured lights; of the transparency the least.",
-        {
-            "field_name": "Field",
-            "band": "Band",
-            "exposure_s": "Exposure (s)",
-            "n": "Frames",
-            "sky_adu": "Sky (ADU)",
-            "sky_rms_adu": "rms",
-            "fwhm_pix": "FWHM (pix)",
-            "elongation": "Elongation",
-            "n_star": "Stars",
-            "rms_pix": "Placed to (pix)",
-            "transparency": "Transparency",
-            "gain_source": "Gain from",
         },
     )
 

@@ -1,7 +1,7 @@
 """A page of figures, tables and pictures in one HTML file that opens anywhere, offline."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
@@ -42,6 +42,8 @@ class Table:
     caption: str
     heads: tuple[tuple[str, bool], ...]
     rows: tuple[tuple[str, ...], ...]
+    is_folded: bool = False
+    """Shown when its caption is clicked: a long one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,35 +95,59 @@ def picture(png: bytes, *, alt: str, caption: str) -> Picture:
     return Picture(f"data:image/png;base64,{base64.b64encode(png).decode()}", alt, caption)
 
 
-def table(rows: pl.DataFrame, caption: str, heads: dict[str, str]) -> Table | None:
+def table(
+    rows: pl.DataFrame,
+    caption: str,
+    heads: dict[str, str],
+    *,
+    decimals: Mapping[str, int] | None = None,
+    is_folded: bool = False,
+) -> Table | None:
     """Turn rows into a table of a page; None without rows.
 
     Parameters
     ----------
     heads
         Heading by name of the columns that are shown, in order.
+    decimals
+        Number of decimals by column; else numbers have four digits.
+    is_folded
+        Whether only the caption shows, until it is clicked.
     """
     if rows.is_empty():
         return None
     shown = rows.select(list(heads))
+    places = [(decimals or {}).get(name) for name in heads]
     return Table(
         caption,
         tuple(
             (heads[name], dtype.is_numeric() and dtype != pl.Boolean)
             for name, dtype in shown.schema.items()
         ),
-        tuple(tuple(as_text(value) for value in row) for row in shown.iter_rows()),
+        tuple(
+            tuple(as_text(value, place) for value, place in zip(row, places, strict=True))
+            for row in shown.iter_rows()
+        ),
+        is_folded,
     )
 
 
-def as_text(value: object) -> str:
-    """Write a value for people: numbers to four digits, a dash for what is not known."""
+def known(rows: pl.DataFrame, heads: dict[str, str]) -> dict[str, str]:
+    """Return the heads of columns in which anything is known."""
+    return {name: head for name, head in heads.items() if rows[name].is_not_null().any()}
+
+
+def as_text(value: object, decimals: int | None = None) -> str:
+    """Write a value for people: numbers to four digits or some decimals, a dash for not known."""
     if value is None:
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        text = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        if decimals is not None:
+            text = f"{value:.{decimals}f}"
+        else:
+            text = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
         return text.replace("-", "−")
     if isinstance(value, date):  # or a datetime, to the second
         return str(value)[:19]

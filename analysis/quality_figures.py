@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .camera_figures import COLOURS
-from .canvas import WIDE_IN, figure_style, floats, legend_below
+from .canvas import DATA, WIDE_IN, figure_style, floats, legend_below
 
 Array = NDArray[Any]
 MAG_PER_RELATIVE = 2.5 / np.log(10)
-MANY_STARS = 1000  # whose marks would hide the frame
+MANY_STARS = 1000  # whose marks would hide the frame, or each other
+BIN_STARS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,23 +77,54 @@ def scatter_figure(stars: pl.DataFrame, terms: dict[str, Any]) -> Figure:
     with figure_style():
         figure = Figure(figsize=(WIDE_IN, 3.6), layout="constrained")
         axes = figure.subplots()
+        is_crowd = stars.height > MANY_STARS
         for is_constant, label, colour, marker in (
-            (True, "constant stars", COLOURS[0], "o"),
             (False, "other stars", "0.6", "x"),
+            (True, "constant stars", DATA, "o"),
         ):
             rows = stars.filter(pl.col("is_constant") == is_constant)
             if rows.height:
                 x, y = floats(rows["level_mag"]), floats(rows["scatter_mag"])
-                axes.plot(x, y, marker, ms=2.5, mew=0.5, color=colour, label=label)
+                axes.plot(
+                    x, y, marker, ms=1.8 if is_crowd else 2.5, mew=0.5, color=colour, label=label
+                )
         _draw_model(axes, stars, terms)
+        bins = _medians(stars.filter("is_constant"))
+        if bins.height:
+            x, y = floats(bins["level_mag"]), floats(bins["scatter_mag"])
+            axes.plot(
+                x,
+                y,
+                "D",
+                ms=4,
+                mfc="white",
+                mec=COLOURS[0],
+                mew=1.2,
+                label="median of constant stars",
+            )
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
-        low = max(float(stars["scatter_mag"].min() or 1e-3), 1e-3)  # pyright: ignore
-        axes.set_ylim(low / 3, 2)
+        low = max(float(stars["scatter_mag"].quantile(0.01) or 1e-3), 1e-3)  # pyright: ignore
+        axes.set_ylim(low / 2, 2)
         axes.set_xlabel("Instrumental magnitude")
         axes.set_ylabel("Scatter (mag)")
         legend_below(figure, axes, WIDE_IN)
     return figure
+
+
+def _medians(stars: pl.DataFrame) -> pl.DataFrame:
+    """Return median magnitude and scatter in bins of equal numbers, five or more, as the audit."""
+    if stars.height < BIN_STARS:
+        return stars.select("level_mag", "scatter_mag").clear()
+    n_bin = min(12, stars.height // BIN_STARS)
+    place = pl.int_range(pl.len()) * n_bin // pl.len()
+    ordered = stars.sort("level_mag").with_columns(bin=place)
+    return (
+        ordered.group_by("bin")
+        .agg(pl.col("level_mag", "scatter_mag").median())
+        .filter(pl.col("scatter_mag") > 0)
+        .sort("bin")
+    )
 
 
 def _draw_model(axes: Axes, stars: pl.DataFrame, terms: dict[str, Any]) -> None:
@@ -127,8 +159,10 @@ def size_figure(stars: pl.DataFrame) -> Figure:
             (known.filter(~pl.col("is_clean")), "0.6", "flagged"),
             (clean, COLOURS[0], "clean"),
         ):
-            x, y = floats(rows["instrumental_mag"]), floats(rows["fwhm_pix"])
-            left.plot(x, y, "o", ms=2.5, color=colour, label=label)
+            if rows.height:
+                x, y = floats(rows["instrumental_mag"]), floats(rows["fwhm_pix"])
+                size = 1.4 if known.height > MANY_STARS else 2.5
+                left.plot(x, y, "o", ms=size, color=colour, label=label)
         if known.height:
             top = float(np.nanquantile(floats(known["fwhm_pix"]), 0.98))
             left.set_ylim(0, 1.5 * top)
@@ -143,7 +177,7 @@ def size_figure(stars: pl.DataFrame) -> Figure:
                 floats(bright["x_pix"]),
                 floats(bright["y_pix"]),
                 c=values,
-                s=14,
+                s=14 if bright.height < MANY_STARS // 10 else 7,
                 vmin=low,
                 vmax=high,
                 cmap="viridis",

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 import polars as pl
 
-from .page import Plot, Section, plot, table
+from .page import Plot, Section, known, plot, table
 from .quality_figures import SkyView, scatter_figure, size_figure, sky_figure
 
 
@@ -48,23 +48,28 @@ def _rejected_table(rejected: pl.DataFrame):
 def _depth_table(depth: pl.DataFrame):
     if depth.is_empty():
         return None
+    heads = {
+        "band": "Band",
+        "n_frames": "Frames",
+        "zero_point_mag": "Zero point",
+        "clear_zero_point_mag": "Clear sky",
+        "clear_airmass": "at airmass",
+        "extinction_mag": "Extinction",
+        "extinction_err_mag": "±",
+        "colour": "Colour",
+        "colour_term": "Colour term",
+        "colour_extinction": "Extinction of colour",
+        "intrinsic_scatter_mag": "Scatter of stars",
+        "n_cloudy": "Cloudy",
+        "most_cloud_mag": "Most cloud (mag)",
+        "limiting_mag": "Limit (mag)",
+    }
+    note = "" if depth["is_calibrated"].all() else " Instrumental where no zero point is given."
     return table(
         depth,
-        "In an aperture of 2 FWHM. Limiting magnitudes are for S/N 5, instrumental without a "
-        "zero point. Cloudy: 0.1 mag and more.",
-        {
-            "band": "Band",
-            "n_frames": "Frames",
-            "zero_point_mag": "Zero point",
-            "extinction_mag": "Extinction",
-            "colour": "Colour",
-            "colour_term": "Colour term",
-            "intrinsic_scatter_mag": "Scatter of stars",
-            "n_cloudy": "Cloudy",
-            "most_cloud_mag": "Most (mag)",
-            "limiting_mag": "Limit (mag)",
-            "is_calibrated": "Calibrated",
-        },
+        "In an aperture of 2 FWHM. Zero points in magnitudes, above the air at airmass 0; limiting "
+        f"magnitudes are for S/N 5. Cloudy: 0.1 mag and more.{note}",
+        known(depth, heads),
     )
 
 
@@ -78,7 +83,7 @@ def _scatter_plots(quality: Quality) -> list[Plot | None]:
             continue
         name = f"{terms['field_name']} {terms['band'] or ''}".strip()
         floor = stars["noise_floor_mag"].drop_nulls()
-        known = f" Noise floor {floor[0]:.4f} mag." if len(floor) else ""
+        stated = f" Noise floor {floor[0]:.4f} mag." if len(floor) else ""
         source = {"star scatter": " The gain comes from this scatter: no independent test."}
         found.append(
             plot(
@@ -86,7 +91,7 @@ def _scatter_plots(quality: Quality) -> list[Plot | None]:
                 name=f"scatter{number}",
                 alt=f"Scatter of {stars.height} stars of {name} against magnitude, with the model.",
                 caption=f"{name}, {terms['aperture_name']}: scatter of each star from frame to "
-                f"frame, and the terms of the error model.{known}"
+                f"frame, its median in bins, and the terms of the error model.{stated}"
                 + source.get(terms["gain_source"], ""),
             )
         )

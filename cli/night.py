@@ -82,14 +82,13 @@ def _gather(warehouse: "Warehouse", when: date) -> "NightReport":
     from .night_quality import gather_quality
 
     with warehouse.reading() as con:
-        frames, masters, left_out, failures, transparency = (
+        frames, masters, left_out, failures = (
             shipped(con, name, night=when)
             for name in (
                 "night_frames",
                 "night_masters",
                 "night_left_out",
                 "night_failures",
-                "transparency",
             )
         )
         gains = shipped(con, "cameras", camera=None).filter(pl.col("night") == when)
@@ -99,7 +98,6 @@ def _gather(warehouse: "Warehouse", when: date) -> "NightReport":
         masters=masters,
         left_out=left_out,
         failures=failures,
-        transparency=transparency,
         gains=gains,
         quality=gather_quality(warehouse, when, frames),
         thumbnails=(*_masters(warehouse, masters), *_lights(warehouse, frames)),

@@ -1,9 +1,13 @@
 """Figures and sections about quality, against the error model in SQL and for odd input."""
 
+from datetime import datetime, timedelta
+
 import numpy as np
 import polars as pl
 import pytest
 
+from starmuster.analysis.night_figures import night_figure
+from starmuster.analysis.night_lights import frame_table, group_table
 from starmuster.analysis.quality_figures import SkyView, error_curves, scatter_figure, size_figure
 from starmuster.analysis.quality_sections import Quality, quality_sections
 from starmuster.warehouse.store import frame
@@ -78,6 +82,9 @@ def test_the_scatter_of_stars_is_drawn_with_every_term_and_the_floor():
     assert "0.1" in [label.get_text() for label in axes.get_yticklabels()]
     labels = {line.get_label() for line in axes.get_lines()}
     assert {"constant stars", "other stars", "photons", "flat", "all terms"} <= labels
+    median = next(line for line in axes.get_lines() if str(line.get_label()).startswith("median"))
+    constant = star_errors().filter("is_constant")["scatter_mag"]
+    assert list(median.get_ydata()) == [constant.median()]  # eight stars are one bin of the audit
     assert "with floor 0.0060" in labels
     points = next(line for line in axes.get_lines() if line.get_label() == "constant stars")
     assert len(points.get_xdata()) == 8
@@ -122,3 +129,57 @@ def test_a_night_shows_scatter_sizes_sky_and_what_was_rejected():
     sizes, sky = sections["Stars and sky of single frames"].plots
     assert sizes.svg.startswith("<svg")
     assert "the 1 detections" in sky.caption
+
+
+def lights() -> pl.DataFrame:
+    """Six frames in three bands, one of them rejected, none with a zero point."""
+    return pl.DataFrame(
+        {
+            "mid_utc": [datetime(2024, 3, 8, 21) + timedelta(minutes=i) for i in range(6)],
+            "field_name": "M13",
+            "band": ["z", "r", "g", "z", "r", "g"],
+            "exposure_s": 30.0,
+            "sky_rate": 2.0,
+            "sky_adu": 60.0,
+            "sky_rms_adu": 6.0,
+            "fwhm_pix": [3.0, 3.1, 3.2, 8.0, 3.4, 3.5],
+            "ellipticity": 0.1,
+            "rms_pix": 0.02,
+            "transparency": 0.98765,
+            "zero_point_mag": None,
+            "offset_pix": 1.0,
+            "n_star": 50,
+            "gain_source": "header",
+            "is_rejected": [False, False, False, True, False, False],
+            "verdict": ["", "", "", "blurred: FWHM 8.0 pix, 2.6 times the median", "", ""],
+        },
+        schema_overrides={"zero_point_mag": pl.Float64},
+    )
+
+
+def test_the_course_of_a_night_marks_rejected_frames_and_orders_bands_by_wavelength():
+    panels = night_figure(lights()).axes
+    assert [axes.get_ylabel() for axes in panels] == [
+        "Sky (ADU/s)", "FWHM (pix)", "Ellipticity", "Transparency", "Stars",
+    ]  # fmt: skip
+    names = [str(line.get_label()) for line in panels[0].get_lines()]
+    assert [name for name in names if len(name) == 1] == ["g", "r", "z"]
+    crosses = [line for line in panels[1].get_lines() if line.get_marker() == "x"]
+    assert [list(line.get_ydata()) for line in crosses] == [[], [], [8.0]]
+
+
+def test_every_light_frame_is_listed_with_its_verdict():
+    table = frame_table(lights())
+    assert table is not None
+    assert table.is_folded
+    assert "Zero point (mag)" not in [name for name, _ in table.heads]
+    assert [row[-1] for row in table.rows] == [
+        "good", "good", "good", "blurred: FWHM 8.0 pix, 2.6 times the median", "good", "good",
+    ]  # fmt: skip
+    assert table.rows[0][:7] == ("21:00:00", "M13", "z", "3.00", "0.10", "60.0", "0.99")
+    groups = group_table(lights())
+    assert groups is not None
+    assert [(row[1], row[3], row[4]) for row in groups.rows] == [
+        ("z", "2", "1"), ("r", "2", "0"), ("g", "2", "0"),
+    ]  # fmt: skip
+    assert frame_table(lights().clear()) is None

@@ -109,8 +109,4 @@ def borrowed_rows(own: pl.DataFrame, season: Solution, tonight: pl.DataFrame) ->
             }
         )
     borrowed = _with_terms(pl.DataFrame(rows), season.terms, tonight)
-    return pl.concat([own.clear(), borrowed.cast(_types(own, borrowed))], how="diagonal")
-
-
-def _types(own: pl.DataFrame, rows: pl.DataFrame) -> dict[str, pl.DataType]:
-    return {name: own.schema[name] for name in rows.columns}
+    return pl.concat([own.clear(), borrowed], how="diagonal_relaxed").cast(own.schema)
