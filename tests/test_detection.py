@@ -8,7 +8,6 @@ from photutils.detection import DAOStarFinder
 from scipy.spatial import KDTree
 
 from starmuster.ingest.synthetic_pixels import render_stars
-from starmuster.transforms import detection
 from starmuster.transforms.background import mesh_background
 from starmuster.transforms.calibrate import PixelMask
 from starmuster.transforms.detection import detect, frame_quality, whole_stars
@@ -231,21 +230,6 @@ def test_green_and_red_frames_of_m13_share_more_than_900_stars(real_data):
     assert np.count_nonzero(common) >= 900
     # the fainter ones have centroid errors of their own
     assert np.median(distance[:1200][common[:1200]]) * 0.668 < 0.11
-
-
-def test_strips_of_a_frame_give_the_stars_of_the_whole(monkeypatch):
-    shape = (400, 300)
-    rng = np.random.default_rng(41)
-    x, y = rng.uniform(5, 295, 150), rng.uniform(5, 395, 150)
-    y[:3] = 200.2  # on the seam of two strips
-    frame = render_stars(x, y, 10 ** rng.uniform(3.2, 5, 150), shape=shape, fwhm_pix=3.2)
-    frame += rng.normal(300, 8, shape)
-    mask = np.zeros(shape, dtype=np.uint8)
-    mask[100:103, 50:60] = PixelMask.BAD
-    sky = mesh_background(frame, mask)
-    whole = detect(frame, background=sky, mask=mask)
-    monkeypatch.setattr(detection, "STRIP_PIX", 300 * 200)
-    assert detect(frame, background=sky, mask=mask).equals(whole)
 
 
 def test_every_second_pixel_of_the_sky_is_enough_for_detection():

@@ -1,6 +1,6 @@
 """The stars of a frame: found by matched filter, centred by windowed moments."""
 
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 import polars as pl
@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from .background import Background, check_mask, level_at, n_saturated, rms_at
-from .extraction import MERGED, bright_groups, smoothing_profile
+from .extraction import bright_stars, smoothing_profile
 from .flags import Flag
+from .isophotes import MERGED
 from .mask import UNUSABLE, PixelMask, mask_bits
 from .shapes import Shapes, centred_shapes
-from .significance import bits_around, fill_significance, without_bad_pixels
+from .significance import bits_around, bright_runs, without_bad_pixels
 
 DETECTION_SCHEMA = {
     "x_pix": pl.Float64,
@@ -27,8 +28,6 @@ MIN_FWHM_PIX = 1.2
 FALLBACK_FWHM_PIX = 3.0  # for a frame without any star to measure
 MAX_KERNEL_FWHM_PIX = 12.0
 N_STAR_FOR_FWHM = 300
-STRIP_PIX = 10_000_000  # of a strip of a large frame
-STRIP_MARGIN = 50  # rows beyond a strip that its objects may reach into
 LEAST_WIDTH = 0.5  # of the frame's FWHM; no star is sharper
 PEAK_REACH_PIX = 1  # of the smooth peak, in which the brightest pixel is looked for
 
@@ -84,27 +83,15 @@ def detect(
         return pl.DataFrame(schema=DETECTION_SCHEMA)
     bits = mask_bits(mask)
     pixels = without_bad_pixels(image, mask)
-    strips = _strips(pixels.shape)
-    # memory that is asked for and given back for every strip would cost more than filling it
-    most = max(last - first for first, last in strips) + 2 * STRIP_MARGIN
-    room = np.empty((min(most, pixels.shape[0]), pixels.shape[1]), dtype=np.float32)
 
     def extract(kernel_fwhm_pix: float) -> tuple[NDArray, float]:
-        objects = np.concatenate(
-            [
-                _extract(
-                    pixels,
-                    bits,
-                    background,
-                    strip,
-                    room,
-                    kernel_fwhm_pix=kernel_fwhm_pix,
-                    threshold_sigma=threshold_sigma,
-                    min_area_pix=min_area_pix,
-                    deblend_contrast=deblend_contrast,
-                )
-                for strip in strips
-            ]
+        objects = _extract(
+            pixels,
+            background,
+            kernel_fwhm_pix=kernel_fwhm_pix,
+            threshold_sigma=threshold_sigma,
+            min_area_pix=min_area_pix,
+            deblend_contrast=deblend_contrast,
         )
         objects = objects[~_is_artefact(objects, pixels, background)]
         return objects, _frame_fwhm(objects, pixels, background, kernel_fwhm_pix)
@@ -187,48 +174,33 @@ def frame_quality(
     )
 
 
-def _strips(shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Cut a frame into strips of rows whose significance takes little room; small ones are one."""
-    n_strip = max(1, shape[0] * shape[1] // STRIP_PIX)
-    edges = np.linspace(0, shape[0], n_strip + 1).astype(int).tolist()
-    return list(pairwise(edges))
-
-
 def _extract(
-    pixels,
-    bits,
+    pixels: NDArray[np.float32],
     background: Background,
-    strip: tuple[int, int],
-    room: NDArray[np.float32],
     *,
     kernel_fwhm_pix: float,
-    threshold_sigma,
-    min_area_pix,
-    deblend_contrast,
+    threshold_sigma: float,
+    min_area_pix: int,
+    deblend_contrast: float,
 ) -> NDArray:
-    """Find the objects whose brightest pixel lies in a strip; their wings may leave it."""
-    first, last = max(0, strip[0] - STRIP_MARGIN), min(pixels.shape[0], strip[1] + STRIP_MARGIN)
-    smooth = room[: last - first]
+    """Find what is significant when smoothed with stars of a width."""
     profile = smoothing_profile(kernel_fwhm_pix)
-    fill_significance(pixels, bits, background, first, profile, smooth)
     # smoothing makes the noise of one as much smaller
-    objects = bright_groups(
-        smooth,
-        threshold_sigma * float(np.sum(profile**2)),
+    threshold = threshold_sigma * float(np.sum(profile**2))
+    objects = bright_stars(
+        bright_runs(pixels, background, profile, threshold),
+        threshold,
         min_area_pix=min_area_pix,
         deblend_contrast=deblend_contrast,
     )
-    for name in ("y", "ypeak"):
-        objects[name] += first
-    objects = objects[(objects["ypeak"] >= strip[0]) & (objects["ypeak"] < strip[1])]
-    objects["xpeak"], objects["ypeak"] = _brightest_pixel(objects, pixels)
+    objects["x_peak"], objects["y_peak"] = _brightest_pixel(objects, pixels)
     return objects
 
 
 def _brightest_pixel(objects: NDArray, image: NDArray) -> tuple[NDArray, NDArray]:
     """Find the brightest pixel of the frame next to where each object is brightest when smooth."""
     n_y, n_x = image.shape
-    best_x, best_y = objects["xpeak"].astype(np.intp), objects["ypeak"].astype(np.intp)
+    best_x, best_y = objects["x_peak"].astype(np.intp), objects["y_peak"].astype(np.intp)
     x, y, best = best_x.copy(), best_y.copy(), np.full(best_x.size, -np.inf)
     reach = range(-PEAK_REACH_PIX, PEAK_REACH_PIX + 1)
     for dy, dx in product(reach, repeat=2):
@@ -245,7 +217,7 @@ def _neighbourhood(
 ) -> tuple[NDArray, NDArray]:
     """Give the brightest pixel of each object over its sky, and the sum of the eight around it."""
     n_y, n_x = image.shape
-    x, y = objects["xpeak"].astype(np.intp), objects["ypeak"].astype(np.intp)
+    x, y = objects["x_peak"].astype(np.intp), objects["y_peak"].astype(np.intp)
     sky = level_at(background, x, y)
     total = np.zeros(x.size)
     for dy, dx in product((-1, 0, 1), repeat=2):
@@ -268,7 +240,7 @@ def _is_artefact(objects: NDArray, image: NDArray, background: Background) -> ND
     ratio = around / np.maximum(peak, 1e-30)
     starlike = ratio[ratio > 0.8]
     limit = 0.5 * max(np.median(starlike) if starlike.size else 0.0, 1.2)
-    noise = rms_at(background, objects["xpeak"], objects["ypeak"])
+    noise = rms_at(background, objects["x_peak"], objects["y_peak"])
     scatter = np.sqrt(8 + limit**2) * np.maximum(noise, 0.1 * background.rms_adu)
     return around + 3 * scatter < limit * peak
 
@@ -280,7 +252,7 @@ def _frame_fwhm(
     usable = objects[objects["flag"] == 0]
     usable = usable if usable.size >= 5 else objects
     # the very brightest may be saturated, the faint are noisy
-    order = np.argsort(-usable["cflux"])[: max(5, min(N_STAR_FOR_FWHM, usable.size // 2))]
+    order = np.argsort(-usable["flux"])[: max(5, min(N_STAR_FOR_FWHM, usable.size // 2))]
     x, y = usable["x"][order], usable["y"][order]
     sky = level_at(background, x, y)
     fwhm_pix = window_fwhm_pix
