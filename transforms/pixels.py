@@ -8,6 +8,8 @@ compressed `.fz` (only the tiles of the band are unpacked). None of them needs t
 import gzip
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,12 +17,14 @@ from typing import IO, Any, Protocol, Self
 
 import numpy as np
 from astropy.io import fits
+from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import PixelError
 from .pixel_layout import Layout, locate, readable
 
 Image = NDArray[np.float32]
+BLOCK_BYTE = 1 << 18  # read and made numbers of at once
 RAW_DTYPE = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
@@ -186,8 +190,19 @@ class PlainRows(FrameRows):
             raw = room.view(dtype).reshape(stop - start, width)
         else:
             raw = np.empty((stop - start, width), dtype)
-        self._read_whole(raw, offset, start)
-        return _to_numbers(raw, self.layout)
+        is_camera_integer = self.layout.is_unsigned and dtype.itemsize == 2
+        if not is_camera_integer or self.layout.blank is not None or sys.byteorder == "big":
+            with self._at(offset) as file:
+                self._read_whole(file, raw, start)
+            return _to_numbers(raw, self.layout)
+        numbers = raw.view(np.uint16)
+        n_row = max(1, BLOCK_BYTE // (2 * width))
+        with self._at(offset) as file:
+            for first in range(0, len(raw), n_row):
+                some = slice(first, first + n_row)
+                self._read_whole(file, raw[some], start + first)
+                _swap_unsigned(numbers[some])  # while it is in the processor's caches
+        return numbers
 
     def fill(self, room: Image, start: int) -> None:
         """Write the rows from `start` on into a contiguous array, shape (n_row, n_x)."""
@@ -197,29 +212,33 @@ class PlainRows(FrameRows):
         self._check(start, start + len(room))
         with readable(self.path):
             offset = self.layout.offset_byte + start * self.shape[1] * room.itemsize
-            self._read_whole(room, offset, start)
+            with self._at(offset) as file:
+                self._read_whole(file, room, start)
         if sys.byteorder == "little":
             room.byteswap(inplace=True)
 
-    def _read_whole(self, raw: NDArray[Any], offset: int, start: int) -> None:
-        n_read = self._read_bytes(raw, offset)
+    def _read_whole(self, file: IO[bytes] | gzip.GzipFile, raw: NDArray[Any], start: int) -> None:
+        n_read = _read_into(file, raw)
         if n_read != raw.nbytes:
             raise PixelError(
                 f"{self.path}: truncated: {n_read} of {raw.nbytes} bytes in rows {start} to "
                 f"{start + len(raw) - 1}. Copy the file again."
             )
 
-    def _read_bytes(self, raw: NDArray[Any], offset: int) -> int:
+    @contextmanager
+    def _at(self, offset: int) -> Iterator[IO[bytes] | gzip.GzipFile]:
+        """Give the unzipped file, at a place in it."""
         if not self.layout.is_gzip:
             # opened anew for each band: hundreds of frames are combined at once, and the number
             # of files a process may hold open is small
             with open(self.path, "rb", buffering=0) as file:
                 file.seek(offset)
-                return _read_into(file, raw)
+                yield file
+            return
         if self._stream is None:
             self._stream = gzip.GzipFile(self.path, "rb")
         self._stream.seek(offset)
-        return _read_into(self._stream, raw)
+        yield self._stream
 
     def close(self) -> None:
         """Let go of the gzip stream."""
@@ -273,6 +292,15 @@ def _to_numbers(raw: NDArray[Any], layout: Layout) -> NDArray[Any]:
     if layout.blank is not None and layout.bitpix > 0:
         values[raw == layout.blank] = np.nan
     return values.astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _swap_unsigned(stored):
+    """Make unsigned numbers of signed ones of the other byte order, in their place."""
+    for j in range(stored.shape[0]):
+        row = stored[j]
+        for i in range(row.size):
+            row[i] = ((row[i] >> 8) | ((row[i] & 0xFF) << 8)) ^ 0x8000
 
 
 def _in_native_order(raw: NDArray[Any]) -> NDArray[Any]:

@@ -47,5 +47,8 @@ def estimate_saturation_adu(raw_adu: NDArray[Any]) -> float | None:
 def _values_from(raw_adu: NDArray[Any], least_adu: float) -> NDArray[Any]:
     """Return the pixels at or above a level."""
     flat = raw_adu.reshape(-1)
+    # compared with a number of its own kind: else every pixel is made a float
+    is_integer = raw_adu.dtype.kind in "iu"
+    least: Any = raw_adu.dtype.type(np.ceil(least_adu) if is_integer else least_adu)
     blocks = (flat[start : start + BLOCK_PIX] for start in range(0, flat.size, BLOCK_PIX))
-    return np.concatenate([block[block >= least_adu] for block in blocks])
+    return np.concatenate([block[block >= least] for block in blocks])
