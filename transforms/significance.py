@@ -71,7 +71,7 @@ def bright_runs(
         np.float32(threshold),
     )
     n_y, n_x = image.shape
-    return Runs(*place, value, (n_y, n_x))
+    return Runs(*place, value=value, shape=(n_y, n_x))
 
 
 def without_bad_pixels(image: NDArray, mask: NDArray | None) -> NDArray[np.float32]:
