@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -51,15 +52,14 @@ class Run:
         self._start = _now()
         self._failures: list[dict[str, Any]] = []
         self._n_failed = 0
-        self._claim = warehouse.claimed(command)
+        self._held = ExitStack()
 
     def __enter__(self) -> "Run":
-        self._claim.__enter__()
-        try:
+        with ExitStack() as held:
+            held.enter_context(self.warehouse.claimed(self.command))
+            held.enter_context(self.warehouse.kept_open())
             self._begin()
-        except BaseException:
-            self._claim.__exit__(None, None, None)
-            raise
+            self._held = held.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error, trace) -> None:
@@ -69,7 +69,7 @@ class Run:
             outcome = "stopped" if kind else "failed" if self._n_failed else "done"
             self._note({"end_utc": _now().isoformat(), "outcome": outcome})
         finally:
-            self._claim.__exit__(kind, error, trace)
+            self._held.close()
 
     def store(
         self,

@@ -49,6 +49,7 @@ class Warehouse:
         self.folder = Path(folder).expanduser().resolve()
         self.wait_s = wait_s
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._is_kept_open = False
         if not self.database.is_file():
             _refuse_lost_database(self.folder)
             raise NoWarehouseError(
@@ -116,11 +117,25 @@ class Warehouse:
         LockedError
             If another process is writing for longer than `wait_s`.
         """
-        con = self._connect(read_only=True)
+        con = self.con.cursor() if self._is_kept_open else self._connect(read_only=True)
         try:
             yield con
         finally:
             con.close()
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Leave the database open from one reading to the next, up to each writing.
+
+        To open it takes longer than most questions do. Only for who holds the claim: nobody else
+        could write anyway, and all can read.
+        """
+        self._is_kept_open = True
+        try:
+            yield
+        finally:
+            self._is_kept_open = False
+            self.close()
 
     @contextmanager
     def writing(self, *, needed_byte: int = 0) -> Iterator[duckdb.DuckDBPyConnection]:
