@@ -142,9 +142,7 @@ def _apply(con: duckdb.DuckDBPyConnection, *, found: int) -> None:
 def _extend(con: duckdb.DuckDBPyConnection, *, found: int) -> None:
     for script in sql.scripts("schema").values():
         if int(script.name.split("_")[0]) > found:
-            con.execute(script.text)
-            for comment in sql.comments(script):
-                con.execute(comment)
+            con.execute(";\n".join([script.text, *sql.comments(script)]))
     con.execute("delete from version where subject = 'schema'")
     con.execute("insert into version values ('schema', $1)", [str(sql.schema_version())])
 
@@ -163,8 +161,7 @@ def _refresh_objects(con: duckdb.DuckDBPyConnection) -> None:
         .project("table_name, column_name")
         .fetchall()
     }
-    for comment in sql.view_comments(known):
-        con.execute(comment)
+    con.execute(";\n".join(sql.view_comments(known)))
     con.execute("delete from version where subject = 'objects'")
     con.execute("insert into version values ('objects', $1)", [sql.objects_fingerprint()])
 
