@@ -42,7 +42,7 @@ def test_a_solution_without_distortion_has_none():
     assert largest < 1e-4  # its tangent point is a pixel off the centre of the frame
 
 
-def test_flats_of_both_sides_of_the_pier_are_compared(tmp_path):
+def test_flats_of_both_sides_of_the_pier_are_compared(tmp_path, warehouse):
     rng = np.random.default_rng(4)
     tilt = 1 + 0.02 * np.linspace(-1, 1, SHAPE[1])  # of the light on the other side
 
@@ -57,8 +57,7 @@ def test_flats_of_both_sides_of_the_pier_are_compared(tmp_path):
         write(f"bias{i}", 0.0, "bias", i)
         write(f"east{i}", 20_000.0, "flat", 10 + i, FILTER="r", PIERSIDE="East")
         write(f"west{i}", 20_000.0 * tilt, "flat", 20 + i, FILTER="r", PIERSIDE="West")
-    folder = str(tmp_path / "warehouse")
-    assert main(["init", folder]) == 0
+    folder = str(warehouse.folder)
     assert main(["ingest", str(tmp_path), "--warehouse", folder]) == 0
     page = tmp_path / "page.html"
     assert main(["camera", "c", "--output", str(page), "--warehouse", folder]) == 0

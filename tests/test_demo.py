@@ -108,9 +108,9 @@ def test_the_demo_touches_no_folder_that_is_not_its_own(tmp_path):
     clear(tmp_path / "absent")
 
 
-def test_a_demo_warehouse_with_frames_from_elsewhere_is_kept(tmp_path, fill):
+def test_a_demo_warehouse_with_frames_from_elsewhere_is_kept(tmp_path, new_warehouse, fill):
     (tmp_path / MARK).write_text('{"files": []}', encoding="utf-8")
-    warehouse = Warehouse.create(tmp_path / "warehouse")
+    warehouse = new_warehouse(tmp_path / "warehouse")
     mine = fill("path", [{"path": "/data/my-night/1.fits", "frame_id": 1}])
     with warehouse.writing() as con:
         con.register("mine", mine)

@@ -60,7 +60,7 @@ class Observatory:
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory):
+def warehouse(tmp_path_factory, new_warehouse):
     folder = tmp_path_factory.mktemp("frames")
     camera = Observatory(folder)
     for i in range(4):
@@ -72,7 +72,7 @@ def warehouse(tmp_path_factory):
     steps = np.linspace(500, 26_000, LIGHT[1])[None, :]
     light = np.where(np.indices(LIGHT)[0] < 4, 50_000, steps)
     camera.expose("light", light, "light", 60.0, FILTER="r", OBJECT="M37")
-    warehouse = Warehouse.create(tmp_path_factory.mktemp("warehouse"))
+    warehouse = new_warehouse(tmp_path_factory.mktemp("detectors") / "warehouse")
     with Run(warehouse, "test", "0") as run:
         mirror_settings(run)
         catalogue(run, [folder])

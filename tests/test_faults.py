@@ -112,9 +112,9 @@ def frames(truth) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(truth, frames, tmp_path_factory) -> tuple[Path, float]:
+def undisturbed(truth, frames, tmp_path_factory, new_warehouse) -> tuple[Path, float]:
     """The warehouse of an undisturbed run, and how long the run took, in seconds."""
-    folder = Warehouse.create(tmp_path_factory.mktemp("undisturbed") / "warehouse").folder
+    folder = new_warehouse(tmp_path_factory.mktemp("undisturbed") / "warehouse").folder
     start = time.monotonic()
     code, document, err = asked(folder, "ingest", frames)
     assert (code, document["frames_measured"]) == (0, PLAN.n_light), err

@@ -143,13 +143,13 @@ class Hard:
 
 
 @pytest.fixture(scope="module")
-def hard(tmp_path_factory) -> Hard:
+def hard(tmp_path_factory, new_warehouse) -> Hard:
     place = tmp_path_factory.mktemp("hard")
     frames, folder, stars = place / "frames", place / "warehouse", true_stars()
     frames.mkdir()
     for i, shot in enumerate(SHOTS):
         write_shot(frames, shot, stars, i)
-    assert main(["init", str(folder)]) == 0
+    new_warehouse(folder)
     code = main(["-w", str(folder), "ingest", str(frames), "--jobs", "1"])
     return Hard(folder, stars, code)
 

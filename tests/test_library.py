@@ -65,9 +65,9 @@ def night(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(night, tmp_path_factory) -> Path:
+def made(night, tmp_path_factory, new_warehouse) -> Path:
     """Folder of a warehouse with the masters, levels and gains of that night."""
-    warehouse = Warehouse.create(tmp_path_factory.mktemp("made"))
+    warehouse = new_warehouse(tmp_path_factory.mktemp("made") / "warehouse")
     with Run(warehouse, "test", "0") as run:
         mirror_settings(run)
         catalogue(run, [night])

@@ -53,10 +53,10 @@ def take_night(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def reduced(tmp_path_factory) -> Warehouse:
+def reduced(tmp_path_factory, new_warehouse) -> Warehouse:
     folder = tmp_path_factory.mktemp("lost")
     take_night(folder / "night")
-    warehouse = Warehouse.create(folder / "warehouse")
+    warehouse = new_warehouse(folder / "warehouse")
     with Run(warehouse, "ingest", "0") as run:
         catalogue(run, [folder / "night"])
         mirror_settings(run)

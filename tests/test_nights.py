@@ -34,11 +34,6 @@ def write_frame(path: Path, seed: int = 0, **cards) -> Path:
     return path
 
 
-@pytest.fixture
-def warehouse(tmp_path):
-    return Warehouse.create(tmp_path / "warehouse")
-
-
 def ingest(warehouse: Warehouse, *paths: Path) -> Counts:
     with Run(warehouse, "ingest", "0") as current:
         return catalogue(current, paths)

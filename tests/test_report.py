@@ -446,7 +446,6 @@ def test_what_the_times_rest_on_is_warned_of(changes, words):
     assert not any(words in text for text in derived_warnings(report))
     doubtful = replace(report, light_curve=report.light_curve.with_columns(**changes))
     assert sum(words in text for text in derived_warnings(doubtful)) == 1
-    assert words in _Page(render_transit_report(doubtful)).text
 
 
 @pytest.mark.parametrize(
@@ -485,10 +484,12 @@ def test_a_prediction_without_errors_and_in_doubtful_time_is_warned_of():
         planet=PLANET | {"time_system": "assumed"},
         fit=replace(report.fit, predicted_mid_err_d=None, o_minus_c_min_err=None),
     )
-    found = " ".join(derived_warnings(doubtful))
-    assert "assumed" in found
-    assert "states no errors" in found
-    assert "+1.5 ± 1.3" in _Page(render_transit_report(doubtful)).text  # the fit's own 0.00087 d
+    found = derived_warnings(doubtful)
+    assert "assumed" in " ".join(found)
+    assert "states no errors" in " ".join(found)
+    page = _Page(render_transit_report(doubtful)).text
+    assert [warning for warning in found if warning not in page] == []
+    assert "+1.5 ± 1.3" in page  # the fit's own 0.00087 d
 
 
 @pytest.mark.parametrize(

@@ -113,9 +113,10 @@ def seal_orphan(warehouse: Warehouse, fill, sequence: int) -> Path:
     )
 
 
-@pytest.fixture
-def filled(warehouse, fill) -> Warehouse:
-    """A warehouse with three runs: rows, replaced rows and a failure, and nothing."""
+@pytest.fixture(scope="module")
+def three_runs(tmp_path_factory, new_warehouse, fill) -> Path:
+    """A folder of a warehouse with three runs: rows, replaced rows and a failure, and nothing."""
+    warehouse = new_warehouse(tmp_path_factory.mktemp("runs") / "warehouse")
     frames = [{"frame_id": i, "content_hash": str(i)} for i in (1, 2, 3)]
     keys = [{"frame_id": i, "source_id": s} for i in (1, 2, 3) for s in range(5)]
     with Run(warehouse, "first", "0") as run:
@@ -127,7 +128,13 @@ def filled(warehouse, fill) -> Warehouse:
         run.store("photometry", {"measurement": again}, replaces={"measurement": [2]})
     with Run(warehouse, "third", "0"):
         pass
-    return warehouse
+    return warehouse.folder
+
+
+@pytest.fixture
+def filled(three_runs: Path, tmp_path: Path) -> Warehouse:
+    """A copy of that warehouse for each test."""
+    return Warehouse(shutil.copytree(three_runs, tmp_path / "filled"))
 
 
 def test_a_run_leaves_its_story(filled):

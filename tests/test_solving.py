@@ -81,12 +81,11 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
 
 
 @pytest.fixture(scope="module")
-def unsolved(night: tuple[Path, Truth]) -> Path:
+def unsolved(night: tuple[Path, Truth], new_warehouse) -> Path:
     """A warehouse with a measured night that no solver was there for."""
-    folder = night[0] / "warehouse"
+    folder = new_warehouse(night[0] / "warehouse").folder
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", pretend_solver(night[0], None))
-        asked(folder, "init", folder)
         index = night[0] / "index"
         index.mkdir()
         index_file(index, 0.5, 9.0)

@@ -76,10 +76,10 @@ def ask(capsys) -> Callable[..., tuple[int, Any]]:
 
 
 @pytest.fixture(scope="module")
-def night(tmp_path_factory) -> Night:
+def night(tmp_path_factory, new_warehouse) -> Night:
     place = tmp_path_factory.mktemp("stacks")
     truth = write_night(place / "frames", PLAN)
-    assert main(["init", str(place / "warehouse")]) == 0
+    new_warehouse(place / "warehouse")
     assert main(["-w", str(place / "warehouse"), "ingest", str(place / "frames"), "-j", "2"]) == 0
     assert main(["-w", str(place / "warehouse"), "stack", "1", "--band", "r"]) == 0
     return Night(place / "frames", truth, place / "warehouse")
