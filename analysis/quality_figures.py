@@ -15,7 +15,7 @@ from .canvas import DATA, WIDE_IN, figure_style, floats, legend_below
 Array = NDArray[Any]
 MAG_PER_RELATIVE = 2.5 / np.log(10)
 MANY_STARS = 1000  # whose marks would hide the frame, or each other
-BIN_STARS = 5
+BIN_STARS, MAX_BIN = 5, 12  # of the query `error_audit`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,17 +91,11 @@ def scatter_figure(stars: pl.DataFrame, terms: dict[str, Any]) -> Figure:
         _draw_model(axes, stars, terms)
         bins = _medians(stars.filter("is_constant"))
         if bins.height:
-            x, y = floats(bins["level_mag"]), floats(bins["scatter_mag"])
-            axes.plot(
-                x,
-                y,
-                "D",
-                ms=4,
-                mfc="white",
-                mec=COLOURS[0],
-                mew=1.2,
-                label="median of constant stars",
-            )
+            x, scatter = floats(bins["level_mag"]), floats(bins["scatter_mag"])
+            hollow = {"ms": 4, "mfc": "white", "mec": COLOURS[0], "mew": 1.2}
+            axes.plot(x, scatter, "D", label="their median", **hollow)
+            quoted = floats(bins["quoted_err_mag"])
+            axes.plot(x, quoted, "+", ms=8, mew=1.2, color="black", label="quoted error")
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
         low = max(float(stars["scatter_mag"].quantile(0.01) or 1e-3), 1e-3)  # pyright: ignore
@@ -113,18 +107,14 @@ def scatter_figure(stars: pl.DataFrame, terms: dict[str, Any]) -> Figure:
 
 
 def _medians(stars: pl.DataFrame) -> pl.DataFrame:
-    """Return median magnitude and scatter in bins of equal numbers, five or more, as the audit."""
-    if stars.height < BIN_STARS:
-        return stars.select("level_mag", "scatter_mag").clear()
-    n_bin = min(12, stars.height // BIN_STARS)
+    """Return the medians of the audit: of bins of equal numbers of stars, five or more."""
+    names = ("level_mag", "scatter_mag", "quoted_err_mag")
+    n_bin = min(MAX_BIN, stars.height // BIN_STARS)
+    if not n_bin:
+        return stars.select(names).clear()
     place = pl.int_range(pl.len()) * n_bin // pl.len()
     ordered = stars.sort("level_mag").with_columns(bin=place)
-    return (
-        ordered.group_by("bin")
-        .agg(pl.col("level_mag", "scatter_mag").median())
-        .filter(pl.col("scatter_mag") > 0)
-        .sort("bin")
-    )
+    return ordered.group_by("bin").agg(pl.col(names).median()).sort("bin")
 
 
 def _draw_model(axes: Axes, stars: pl.DataFrame, terms: dict[str, Any]) -> None:

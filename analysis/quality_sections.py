@@ -91,7 +91,8 @@ def _scatter_plots(quality: Quality) -> list[Plot | None]:
                 name=f"scatter{number}",
                 alt=f"Scatter of {stars.height} stars of {name} against magnitude, with the model.",
                 caption=f"{name}, {terms['aperture_name']}: scatter of each star from frame to "
-                f"frame, its median in bins, and the terms of the error model.{stated}"
+                "frame, medians of it and of the quoted error in bins, and the terms of the error "
+                f"model for the median frame, were it as clear as the clearest quarter.{stated}"
                 + source.get(terms["gain_source"], ""),
             )
         )

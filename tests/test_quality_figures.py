@@ -38,6 +38,7 @@ def star_errors() -> pl.DataFrame:
             "band": "g",
             "level_mag": MAG,
             "scatter_mag": 0.01 * 10 ** (0.3 * (MAG + 8)),
+            "quoted_err_mag": 0.009 * 10 ** (0.3 * (MAG + 8)),
             "noise_floor_mag": 0.006,
             "is_constant": [True] * 8 + [False],
         }
@@ -82,9 +83,13 @@ def test_the_scatter_of_stars_is_drawn_with_every_term_and_the_floor():
     assert "0.1" in [label.get_text() for label in axes.get_yticklabels()]
     labels = {line.get_label() for line in axes.get_lines()}
     assert {"constant stars", "other stars", "photons", "flat", "all terms"} <= labels
-    median = next(line for line in axes.get_lines() if str(line.get_label()).startswith("median"))
-    constant = star_errors().filter("is_constant")["scatter_mag"]
-    assert list(median.get_ydata()) == [constant.median()]  # eight stars are one bin of the audit
+    constant = star_errors().filter("is_constant")  # eight stars are one bin of the audit
+    for label, column in (
+        ("their median", "scatter_mag"),
+        ("quoted error", "quoted_err_mag"),
+    ):
+        drawn = next(line for line in axes.get_lines() if line.get_label() == label)
+        assert list(drawn.get_ydata()) == [constant[column].median()]
     assert "with floor 0.0060" in labels
     points = next(line for line in axes.get_lines() if line.get_label() == "constant stars")
     assert len(points.get_xdata()) == 8
