@@ -132,7 +132,10 @@ def correlation_factors(
             log_likelihood, scale = _restricted(turned[:, :-1], turned[:, -1], noise)
             weight.append(log_likelihood)
             variance.append(scale * (spread @ noise) / white)
-    probability = np.exp(np.array(weight) - max(weight))
+    told = np.nan_to_num(np.array(weight), nan=-np.inf, posinf=-np.inf)
+    if not np.isfinite(told).any():
+        return np.ones(len(cov))  # the residuals are rounding: they tell of no noise
+    probability = np.exp(told - told.max())
     return np.sqrt(np.maximum(probability @ np.array(variance) / probability.sum(), 1.0))
 
 

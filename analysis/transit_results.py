@@ -171,7 +171,9 @@ def _widened(settled: Settled, light: Light, basis: Array, prior: Prior, factor:
     own = common.copy()
     for i in np.flatnonzero(factor > settled.beta):
         each, _ = covariance(settled.solution, light, basis, prior, inflation=float(factor[i]))
-        ratio = math.sqrt(each[i, i] / common[i, i])
+        if common[i, i] <= 0:
+            continue  # nothing determines it: `_inverse` gives it no variance
+        ratio = math.sqrt(max(each[i, i], 0.0) / common[i, i])
         own[i, :] *= ratio
         own[:, i] *= ratio
     return own
