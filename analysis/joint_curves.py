@@ -23,6 +23,8 @@ Array = NDArray[np.float64]
 
 MIN_POINT = 10
 MIN_INSIDE = 3
+SAME_FRAME_D = 1 / 86400  # mid-times of one exposure differ less, whoever worked them out
+SAME_SHARE = 0.5  # of the shorter curve; those of two cameras meet by chance only
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ def stored_transits(
         if planet_row[name]:
             foreign = shipped(con, "foreign_points", target_name=planet_row[name])
             transits += _foreign(foreign, planet, left_out)
+    transits = _each_frame_once(transits, left_out)
     return (
         sorted(transits, key=lambda transit: (transit.time_bjd_tdb[0], transit.name)),
         [curve for _, curve in own],
@@ -181,6 +184,32 @@ def _foreign(
         for transit in _transit(rows, planet, left_out, **where):
             depth_band = transit.depth_band if band else f"filter of {name}"
             yield replace(transit, foreign_curve_id=int(str(curve_id)), depth_band=depth_band)
+
+
+def _each_frame_once(transits: list[TransitCurve], left_out: list[str]) -> list[TransitCurve]:
+    """Keep one of the curves that were made from the same frames: ours, else the newest."""
+
+    def rank(curve: TransitCurve) -> tuple[bool, int]:
+        return curve.source_id is None, -(curve.foreign_curve_id or 0)
+
+    kept: list[TransitCurve] = []
+    for curve in sorted(transits, key=rank):
+        twin = next((other for other in kept if _share_frames(curve, other)), None)
+        if twin is None:
+            kept.append(curve)
+        else:
+            left_out.append(f"{curve.name}: of the same frames as {twin.name}, which counts once")
+    return kept
+
+
+def _share_frames(curve: TransitCurve, other: TransitCurve) -> bool:
+    is_other_filter = curve.band is not None and other.band not in (None, curve.band)
+    if curve.epoch != other.epoch or is_other_filter:
+        return False  # the colours of one exposure are as many measurements
+    time, times = sorted((curve.time_bjd_tdb, other.time_bjd_tdb), key=len)
+    after = np.searchsorted(times, time).clip(1, len(times) - 1)
+    apart = np.minimum(np.abs(times[after] - time), np.abs(times[after - 1] - time))
+    return bool(np.mean(apart < SAME_FRAME_D) > SAME_SHARE)
 
 
 def _transit(

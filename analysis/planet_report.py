@@ -195,14 +195,18 @@ def _times(timing: Timing) -> Section:
         timing_figure(timing),
         name="times",
         alt=f"Observed less calculated mid-times of {timing.times.height} transits",
-        caption="Observed less calculated by the newest ephemeris (zero line); the band is the "
-        "refined ephemeris with its error.",
+        caption="Observed less calculated by the newest ephemeris (zero line)"
+        + (
+            "; the band is the refined ephemeris with its error."
+            if timing.line is not None
+            else "."
+        ),
     )
     return Section(
         title,
         f"{timing.verdict[:1].upper()}{timing.verdict[1:]}.",
         plots=[figure],
-        tables=[ephemeris_table(timing.refined), times_table(timing)],
+        tables=[ephemeris_table(timing.line), times_table(timing)],
     )
 
 

@@ -111,7 +111,7 @@ def times_table(timing: Timing) -> Table | None:
         for row in residual_times(timing).iter_rows(named=True)
     ]
     heads = ("Transit", "From", "Epoch", "Mid-transit, BJD (TDB)", "O − C (min)", "Residual (min)")
-    caption = "Mid-times; the residual is from the refined ephemeris."
+    caption = "Mid-times; the residual is from the refined ephemeris, if there is one."
     return _table(caption, heads, rows, n_text=2)
 
 

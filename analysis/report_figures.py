@@ -212,7 +212,7 @@ def times_figure(timing: Timing) -> Figure | None:
     svg = Markup(as_svg(timing_figure(timing), name="times"))
     of = "1 mid-time" if n == 1 else f"{n} mid-times"
     caption = f"O − C of all {of} that are known. Zero: the newest ephemeris" + (
-        "; band: the one they give, with its error. " if timing.refined is not None else ". "
+        "; band: the one they give, with its error. " if timing.line is not None else ". "
     )
     alt = f"Observed less calculated mid-times of {timing.planet['planet_name']}: {of}."
     return Figure(svg, None, alt, f"{caption}{sentence(timing.verdict)}")

@@ -39,6 +39,15 @@ class Timing:
     quadratic_chance: float | None
 
     @property
+    def line(self) -> dict[str, Any] | None:
+        """The refined ephemeris; None where times of two transits at least are wanting.
+
+        What a single transit gives is its own mid-time: it tells nothing of other transits.
+        """
+        has_slope = self.refined is not None and self.refined["period_err_d"] is not None
+        return self.refined if has_slope else None
+
+    @property
     def is_quadratic(self) -> bool:
         """Whether the quadratic term is significant: by chance in less than 0.27 %."""
         return self.quadratic_chance is not None and self.quadratic_chance < SIGNIFICANT
@@ -50,7 +59,8 @@ class Timing:
             return "no mid-transit time with an error is known: nothing can be refined"
         n_time, n_degree = self.refined["n_time"], self.refined["n_degree"]
         if self.refined["period_err_d"] is None:
-            return f"{n_time} time{'s' * (n_time > 1)} of one transit: the period stays as it was"
+            times = f"{n_time} time{'s' * (n_time > 1)} of one transit"
+            return f"{times}: nothing is refined, two transits are needed"
         chi2 = self.refined["chi2"]
         line = f"{n_time} times on a straight line: chi-square {chi2:.1f} of {n_degree}"
         if self.quadratic_chance is None:
@@ -127,11 +137,11 @@ def residual_times(found: Timing) -> pl.DataFrame:
             f"{found.planet['planet_name']}: no mid-transit time is known. Fit a transit "
             f"(`starmuster report transit`) or import times (`starmuster import transit-times`)."
         )
-    if found.refined is None:
+    if found.line is None:
         nothing = pl.lit(None, pl.Float64)
         return found.times.with_columns(residual_min=nothing, predicted_err_min=nothing)
     epochs = found.times["epoch"].to_list()
-    ahead = [predicted(found.refined, epoch) for epoch in epochs]
+    ahead = [predicted(found.line, epoch) for epoch in epochs]
     mids = found.times["mid_bjd_tdb"].to_list()
     return found.times.with_columns(
         residual_min=pl.Series([1440 * (t - p[0]) for t, p in zip(mids, ahead, strict=True)]),
@@ -159,8 +169,8 @@ def adopted(found: Timing) -> dict[str, Any]:
     NotFoundError
         There is nothing to adopt.
     """
-    refined = found.refined
-    if refined is None or refined["period_err_d"] is None:
+    refined = found.line
+    if refined is None:
         raise NotFoundError(f"{found.planet['planet_name']}: {found.verdict}; nothing to adopt.")
     return found.planet | {
         "period_d": refined["period_d"],

@@ -28,8 +28,8 @@ STYLE = {
 def timing_figure(found: Timing, *, width_in: float = WIDE_IN) -> Figure:
     """Draw observed less calculated mid-times against the number of the transit.
 
-    The zero line is the newest ephemeris; the band is the refined one with its 1-sigma error, the
-    dashed curve a parabola, drawn where the quadratic term is significant.
+    The zero line is the newest ephemeris; the band is the refined one, where there is one, with
+    its 1-sigma error, the dashed curve a parabola, drawn where the quadratic term is significant.
     """
     with figure_style():
         figure = Figure(figsize=(width_in, 3.4), layout="constrained")
@@ -49,7 +49,7 @@ def timing_figure(found: Timing, *, width_in: float = WIDE_IN) -> Figure:
                 elinewidth=0.8,
                 label=label,
             )
-        if found.refined is not None:
+        if found.line is not None:
             _draw_refined(axes, found)
         axes.set_xlabel("Transits since the ephemeris' zero")
         axes.set_ylabel("O − C (min)")
@@ -59,7 +59,7 @@ def timing_figure(found: Timing, *, width_in: float = WIDE_IN) -> Figure:
 
 
 def _draw_refined(axes, found: Timing) -> None:
-    refined = found.refined
+    refined = found.line
     assert refined is not None
     planet = found.planet
     first, last = refined["first_epoch"], refined["last_epoch"]

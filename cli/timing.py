@@ -92,7 +92,7 @@ def ephemeris(planet: str, /, *, adopt: Annotated[bool, Parameter(negative=())] 
         SESSION.answer(document)
         return
     SESSION.tell(f"{document['planet']}: {found.verdict}")
-    for name, value in (found.refined or {}).items():
+    for name, value in (found.line or {}).items():
         if name not in ("planet_key", "planet_name") and value is not None:
             SESSION.tell(f"{name:>24}  {_digits(name, value)}")
     if adopt:

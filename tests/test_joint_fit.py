@@ -177,13 +177,22 @@ def test_curves_of_two_instruments_are_fitted_together_and_join_the_o_minus_c(
         points[shuffled].write_csv(path, separator=" ", include_header=False)
         where = ("--target", target, "--time-system", "BJD_TDB", "--band", "r")
         command("import", "light-curve", path, *where)
+    again = tmp_path / "40 reduced again.txt"  # the same frames, fewer of them
+    points[:50].with_columns(pl.col("f") + 1e-4, pl.col("t") + 3e-7).write_csv(
+        again, separator=" ", include_header=False
+    )
+    command("import", "light-curve", again, *where)
     quiet = tmp_path / "quiet.txt"
     quiet.write_text("".join(f"{T0 + 1.5 + i / 500} 1.0 0.001\n" for i in range(30)))
     command("import", "light-curve", quiet, "--target", "X-1", "--time-system", "BJD_TDB")
     plot = tmp_path / "joint.png"
     fit = command("transits", "fit", "X-1 b", "--plot", plot)
-    assert [each["curve_name"] for each in fit["transits"]] == ["0.txt", "40.txt"]
-    assert fit["left_out"] == ["quiet.txt: no predicted transit with 3 points in it"]
+    newest = "40 reduced again.txt"
+    assert [each["curve_name"] for each in fit["transits"]] == ["0.txt", newest]
+    assert fit["left_out"] == [
+        "quiet.txt: no predicted transit with 3 points in it",
+        f"40.txt: of the same frames as {newest}, which counts once",
+    ]
     assert plot.read_bytes().startswith(b"\x89PNG")
     times = command("transits", "times", "X-1 b")
     assert [each["origin"] for each in times] == ["joint", "joint"]

@@ -166,6 +166,9 @@ def test_one_time_or_one_transit_leaves_the_period_as_it_was(sky):
     assert found.refined["mid_bjd_tdb"] == pytest.approx(T0 + PERIOD * 10 + 0.0015, abs=1e-8)
     with pytest.raises(NotFoundError, match="nothing to adopt"):
         adopted(found)
+    assert residual_times(found)["residual_min"].to_list() == [None, None]
+    labels = timing_figure(found).axes[0].get_legend_handles_labels()[1]
+    assert labels == ["published"]
 
 
 def test_times_of_one_transit_with_unlike_errors_leave_the_period_as_it_was(sky):
