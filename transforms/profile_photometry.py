@@ -22,12 +22,15 @@ GUESS_FWHM = 1.5  # radius of the aperture that the first fluxes are taken from
 MIN_SIGNAL_TO_NOISE = 10.0  # of a star that a profile is fitted to
 MIN_SIGNAL_TO_NOISE_FOR_SPREAD = 100.0
 LONELY_FWHM = 3.0  # no light of others within it: profiles are fitted to two
+CLEAR_FWHM, CLEAR_SHARE = 2.0, 0.3  # neighbours of a star that shows what the profile misses
+MAX_CLEAR = 200
 CLOSE_FWHM = 0.7  # nearer stars share their light as the noise has it
 NOT_FITTED = UNUSABLE | PixelMask.SATURATED | PixelMask.NONLINEAR
 # a fit does without missing pixels and takes neighbours off: what circles say of them is void
 OF_CIRCLES = Flag.BAD_PIXEL | Flag.COSMIC_RAY | Flag.OFF_FRAME | Flag.PARTLY_MASKED | Flag.BLENDED
 
 Choice = Literal["none", "gaussian", "moffat"]
+SpreadChoice = Literal["none", "gaussian", "moffat", "epsf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,15 @@ class ProfilePhotometry:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What circles told of the stars: places, sky, first fluxes, light of neighbours."""
+    """What circles told of the stars: places, sky, first fluxes, light of neighbours.
+
+    A profile is fitted to the lonely ones; of the clear ones neighbours are taken off first.
+    """
 
     stars: pl.DataFrame
     is_bright: NDArray[np.bool_]
     lonely: NDArray[np.intp]
+    clear: NDArray[np.intp]
 
 
 def profile_photometry(
@@ -56,7 +63,7 @@ def profile_photometry(
     *,
     apertures: Mapping[int, float],
     psf_aperture_id: int | None,
-    psf_model: Choice,
+    psf_model: SpreadChoice,
     fit_model: Choice,
     annulus_pix: tuple[float, float],
     fwhm_pix: float,
@@ -71,7 +78,8 @@ def profile_photometry(
     psf_aperture_id
         Number of the aperture of kind psf; None: none is asked for.
     psf_model
-        Profile of that; its fluxes are of all stars at once.
+        Profile of that; its fluxes are of all stars at once. `epsf` is a Moffat with a table of
+        what it misses, where stars are enough for one.
     fit_model
         Profile that is fitted to each bright star by itself.
     annulus_pix
@@ -136,31 +144,45 @@ def _known(photometry: Photometry, sources, apertures, fwhm_pix: float) -> _Know
         brightness=signal_to_noise,
         reach_pix=LONELY_FWHM * fwhm_pix,
     )
-    return _Known(stars, signal_to_noise > MIN_SIGNAL_TO_NOISE, lonely)
+    void = int(Flag.CROWDED_SKY | Flag.CLOSE_PAIR)
+    clear = _clear_stars(stars, (flags & ~void) == 0, signal_to_noise, fwhm_pix)
+    return _Known(stars, signal_to_noise > MIN_SIGNAL_TO_NOISE, lonely, clear)
+
+
+def _clear_stars(stars, is_sound, signal_to_noise, fwhm_pix: float) -> NDArray[np.intp]:
+    """Choose the brightest stars that outshine their neighbours."""
+    light = np.nan_to_num(_numbers(stars, "common_flux"))
+    bright = np.flatnonzero(is_sound & (signal_to_noise > MIN_SIGNAL_TO_NOISE_FOR_SPREAD))
+    bright = bright[np.argsort(-signal_to_noise[bright], kind="stable")]
+    places = stars.select("x_pix", "y_pix").to_numpy()
+    near = KDTree(places).query_ball_point(places[bright], CLEAR_FWHM * fwhm_pix)
+    foreign = np.array([light[found].sum() for found in near]) - light[bright]
+    return bright[foreign <= CLEAR_SHARE * light[bright]][:MAX_CLEAR]
 
 
 def _psf_rows(  # noqa: PLR0917
-    pixels, bits, known: _Known, aperture_id: int, model: Model, annulus_pix, fwhm_pix, gain
+    pixels, bits, known: _Known, aperture_id: int, choice: SpreadChoice, annulus_pix, fwhm_pix, gain
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     stars = known.stars
+    model: Model = "gaussian" if choice == "gaussian" else "moffat"
     spread = point_spread(
         model, pixels, bits, NOT_FITTED.value, stars[known.lonely], fwhm_pix=fwhm_pix
     )
     if spread is None:
-        nothing = np.full(stars.height, np.nan)
-        fluxes = FittedFluxes(nothing, nothing, np.zeros(stars.height), nothing, nothing)
-    else:
-        x, y = (_numbers(stars, name) for name in ("x_pix", "y_pix"))
-        fluxes = fitted_fluxes(
-            pixels,
-            bits,
-            NOT_FITTED.value,
-            x,
-            y,
-            spread,
-            annulus_pix=annulus_pix,
-            gain_e_per_adu=gain,
-        )
+        return _no_rows(stars, aperture_id), None
+    x, y = (_numbers(stars, name) for name in ("x_pix", "y_pix"))
+    fluxes = fitted_fluxes(
+        pixels,
+        bits,
+        NOT_FITTED.value,
+        x,
+        y,
+        spread,
+        annulus_pix=annulus_pix,
+        gain_e_per_adu=gain,
+        bright=known.clear,
+        with_table=choice == "epsf",
+    )
     rows = aperture_rows(
         stars["source_id"],
         [aperture_id],
@@ -170,9 +192,23 @@ def _psf_rows(  # noqa: PLR0917
         flags=_flags(stars, fluxes, fwhm_pix),
         sky_adu_per_pix=fluxes.sky_adu_per_pix,
         residual_fraction=fluxes.residual_fraction,
+        neighbour_adu=fluxes.neighbour_adu,
     )
-    row = None if spread is None else point_spread_row(spread, fluxes, known.is_bright)
-    return rows, row
+    return rows, point_spread_row(spread, fluxes, known.is_bright)
+
+
+def _no_rows(stars: pl.DataFrame, aperture_id: int) -> pl.DataFrame:
+    """Say of all stars that there is no profile to fit them with."""
+    nothing = np.full(stars.height, np.nan)
+    flags = stars["aperture_flags"].to_numpy().astype(np.int64) & ~int(OF_CIRCLES)
+    return aperture_rows(
+        stars["source_id"],
+        [aperture_id],
+        flux_adu=nothing,
+        n_pix=np.zeros(stars.height),
+        missing_fraction=nothing,
+        flags=flags | Flag.BAD_PIXEL.value,
+    )
 
 
 def _flags(stars: pl.DataFrame, fluxes: FittedFluxes, fwhm_pix: float) -> NDArray[np.int64]:

@@ -1,20 +1,26 @@
 """Photometry by fitting the frame's profile to all its stars at once, for crowded fields."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array, diags_array
-from scipy.sparse.linalg import cg
-from scipy.spatial import KDTree
 
 from .apertures import annulus_skies
 from .profiles import KERNEL_MODEL, Model, fitted_parameters, widths
-from .psf_kernels import absolute_residuals, add_stars, pair_sums, stamp_sums, star_stamps
+from .psf_error import profile_error
+from .psf_kernels import absolute_residuals, add_stars, star_stamps
+from .psf_system import System, near_pairs
+from .psf_table import Bright, Table, empty_table, improved_table
+from .psf_table_kernels import add_table
 
 MIN_STAR = 3
 REACH_FWHM = 4.0  # of a star's light that neighbours are freed of
+# A flux comes from the pixels of the core: farther out are stars that no one knows, and a few bad
+# pixels of the profile's wings outweigh in bright stars
+CORE_FWHM, MIN_CORE_PIX = 1.2, 1.5
+N_TABLE_TURN = 3
+NO_BITS = np.zeros((0, 0), dtype=np.uint8)
 N_TURN = 6  # sky, fluxes, sky without the stars, ... until neither moves
 MIN_SHARE = 0.5  # of the squared profile on good pixels: a fit with less is none
 POINT_SPREAD_SCHEMA = {
@@ -24,6 +30,9 @@ POINT_SPREAD_SCHEMA = {
     "noise_pix": pl.Float64,
     "residual_fraction": pl.Float64,
     "n_star": pl.Int32,
+    "n_table_star": pl.Int32,
+    "n_table_term": pl.Int32,
+    "profile_err": pl.Float64,
 }
 
 
@@ -60,11 +69,18 @@ class FittedFluxes:
     sky_adu_per_pix
         Taken off: the annulus's, in the frame without its stars.
     noise_pix
-        Pixels of sky noise in the flux: 1 / sum of the squared profile on good pixels.
+        Pixels whose sky noise the flux has beside the noise of its own photons: by the core's
+        pixels, their weights, and the stars it shares them with.
     missing_fraction
         Of the squared profile on pixels without a value; the fit does without them.
     residual_fraction
         Sum of absolute residuals within one FWHM over the flux.
+    neighbour_adu
+        Light of neighbours that the fit took off, each one's in quadrature.
+    table
+        What was added to the analytic profile.
+    profile_err
+        Relative error of a flux by what the profile misses; None: not measured.
     """
 
     flux_adu: NDArray[np.float64]
@@ -72,6 +88,9 @@ class FittedFluxes:
     noise_pix: NDArray[np.float64]
     missing_fraction: NDArray[np.float64]
     residual_fraction: NDArray[np.float64]
+    neighbour_adu: NDArray[np.float64]
+    table: Table
+    profile_err: float | None = None
 
 
 def point_spread(
@@ -106,12 +125,15 @@ def fitted_fluxes(  # noqa: PLR0917
     *,
     annulus_pix: tuple[float, float],
     gain_e_per_adu: float | None = None,
+    bright: NDArray[np.intp] | None = None,
+    with_table: bool = False,
 ) -> FittedFluxes:
     """Fit the fluxes of all stars together, at their places, by weighted least squares.
 
-    With places and profile given the fluxes are linear: one sparse system holds every star and
-    every pair that shares pixels, whatever the size of a group. The sky of each star is that of
-    its annulus in the frame without its stars, so sky and fluxes are found by turns.
+    With places and profile given the fluxes are linear: one sparse system holds every star, by the
+    pixels of its core, and the light that every other star puts there, whatever the size of a
+    group. The sky of each star is that of its annulus in the frame without its stars, so sky and
+    fluxes are found by turns; and so is the table of what the analytic profile misses.
 
     Parameters
     ----------
@@ -122,38 +144,107 @@ def fitted_fluxes(  # noqa: PLR0917
     annulus_pix
         Radii of the sky annulus.
     gain_e_per_adu
-        Weighs bright pixels by the noise of their light, as the fit has it; None: all alike.
+        Weighs bright pixels by the noise of their light, as the fit has it; None: all alike, and
+        what the profile misses cannot be told from noise.
+    bright
+        Stars that show what the profile misses; None: it is not measured.
+    with_table
+        Let them correct the profile, too, where they are enough.
 
     References
     ----------
     Stetson 1987, PASP 99, 191; Heyer & Biretta 2004, on the noise of a fit.
     """
-    system = _System.of(image, bits, bad_bits, x, y, spread)
-    residual = np.where(system.weight > 0, image, np.nan).astype(np.float64)
-    noise2 = 1.0
-    flux, sky = np.zeros(x.size), np.zeros(x.size)
-    none = np.zeros((0, 0), dtype=np.uint8)
+    chosen = np.empty(0, dtype=np.intp) if bright is None else bright
+    system, analytic, table = _drawn(image, bits, bad_bits, x, y, spread)
+    data = np.where(system.is_good > 0, image, np.nan).astype(np.float64)
+    residual, noise2 = data, 1.0
+    flux, sky = np.zeros(x.size), np.full(x.size, np.nan)
     for turn in range(N_TURN):
-        level, scatter, _, _ = annulus_skies(residual, none, 0, x, y, *annulus_pix)
-        sky = np.where(np.isfinite(level), level, sky if turn else np.nan)
+        level, scatter, _, _ = annulus_skies(residual, NO_BITS, 0, x, y, *annulus_pix)
+        sky = np.where(np.isfinite(level), level, sky)
         noise2 = float(np.nanmedian(scatter) ** 2) if np.isfinite(scatter).any() else noise2
         if turn and gain_e_per_adu is not None:
             system = system.weighed(flux, noise2, gain_e_per_adu)
-        flux = system.solve(image, sky)
-        residual = np.where(system.weight > 0, image, np.nan).astype(np.float64)
-        add_stars(residual, system.stamps, system.corner, -flux)
-    _, _, good2, all2, _ = stamp_sums(system.stamps, system.corner, image, system.is_good)
-    share = np.divide(good2, all2, out=np.zeros_like(good2), where=all2 > 0)
-    flux = np.where((share >= MIN_SHARE) & np.isfinite(sky), flux, np.nan)
+        flux = system.solve(image, sky, flux)
+        residual = _without(data, system, flux)
+        if with_table and turn < N_TABLE_TURN:
+            serving = chosen[(flux[chosen] > 0) & np.isfinite(sky[chosen])]
+            known = Bright(x, y, sky, flux, _places(image, x, y)).some(serving)
+            table = improved_table(
+                table, residual, known, noise2, fwhm_pix=spread.fwhm_pix, gain=gain_e_per_adu
+            )
+            system = replace(system, stamps=_corrected(analytic, system, table, image))
+    told = _told(system, flux, sky, noise2, table, gain_e_per_adu)
     left = absolute_residuals(residual, system.is_good, x, y, sky, spread.fwhm_pix)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return FittedFluxes(
-            flux,
-            sky,
-            1 / good2,
-            1 - share,
-            np.where(flux > 0, left / flux, np.nan),
+        fraction = np.where(told.flux_adu > 0, left / told.flux_adu, np.nan)
+    missed = None
+    if gain_e_per_adu is not None:
+        variance = noise2 * told.noise_pix + np.maximum(flux, 0.0) / gain_e_per_adu
+        missed = profile_error(
+            system, table, residual, sky, told.flux_adu, variance, noise2, chosen
         )
+    return replace(told, residual_fraction=fraction, profile_err=missed)
+
+
+def _drawn(image, bits, bad_bits, x, y, spread) -> tuple[System, NDArray, Table]:  # noqa: PLR0917
+    """Draw all stars by the analytic profile, and begin an empty table."""
+    reach = int(np.ceil(REACH_FWHM * spread.fwhm_pix))
+    core_pix = max(CORE_FWHM * spread.fwhm_pix, MIN_CORE_PIX)
+    kernel = KERNEL_MODEL[spread.model]
+    stamps, corner = star_stamps(kernel, spread.shape, x, y, reach)
+    good = np.isfinite(image)
+    if bits.size:
+        good &= (bits & np.uint8(bad_bits)) == 0
+    weight = good.astype(np.float64)
+    pairs = near_pairs(x, y, reach + core_pix)
+    system = System(stamps, corner, x, y, core_pix, pairs, weight, weight)
+    table = empty_table(kernel, spread.shape, fwhm_pix=spread.fwhm_pix, reach_pix=reach)
+    return system, stamps, table
+
+
+def _places(image: NDArray, x: NDArray, y: NDArray) -> NDArray[np.float64]:
+    """Return u and v of places, from -1 to 1 over the frame, shape (n, 2)."""
+    n_y, n_x = image.shape
+    return np.column_stack([2 * (x + 0.5) / n_x - 1, 2 * (y + 0.5) / n_y - 1])
+
+
+def _corrected(analytic: NDArray, system: System, table: Table, image: NDArray) -> NDArray:
+    """Add the table to the analytic stamps."""
+    if not table.n_star:
+        return analytic
+    stamps = analytic.copy()
+    ones = np.ones((system.x.size, 1))
+    terms = np.hstack([ones, _places(image, system.x, system.y)])[:, : table.n_term].copy()
+    add_table(stamps, system.corner, system.x, system.y, table.values, terms, table.per_pix)
+    return stamps
+
+
+def _without(data: NDArray, system: System, flux: NDArray) -> NDArray[np.float64]:
+    residual = data.copy()
+    add_stars(residual, system.stamps, system.corner, -flux)
+    return residual
+
+
+def _told(system: System, flux, sky, noise2: float, table: Table, gain) -> FittedFluxes:  # noqa: PLR0917
+    """Say of the fluxes what noise they have; what is left of the stars is for others."""
+    _, own, good2, all2, _, square = system.core_sums(system.is_good)
+    neighbour, growth = system.neighbours(flux)
+    share = np.divide(good2, all2, out=np.zeros_like(good2), where=all2 > 0)
+    is_known = (share >= MIN_SHARE) & np.isfinite(sky)
+    photons = 0.0 if gain is None else np.maximum(flux, 0.0) / gain / noise2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        noise_pix = np.maximum(growth * square / own**2 - photons, 0.0)
+    return FittedFluxes(
+        np.where(is_known, flux, np.nan),
+        sky,
+        np.where(is_known, noise_pix, np.nan),
+        1 - share,
+        np.full(flux.size, np.nan),
+        neighbour,
+        table,
+    )
 
 
 def point_spread_row(spread: PointSpread, fluxes: FittedFluxes, is_bright: NDArray) -> pl.DataFrame:
@@ -162,59 +253,15 @@ def point_spread_row(spread: PointSpread, fluxes: FittedFluxes, is_bright: NDArr
     noise = fluxes.noise_pix[np.isfinite(fluxes.noise_pix)]
     return pl.DataFrame(
         {
-            "model": [spread.model],
+            "model": ["epsf" if fluxes.table.n_star else spread.model],
             "fwhm_pix": [spread.fwhm_pix],
             "beta": [float(spread.shape[3]) if spread.model == "moffat" else None],
             "noise_pix": [float(np.median(noise))],
             "residual_fraction": [float(np.median(left)) if left.size else None],
             "n_star": [spread.n_star],
+            "n_table_star": [fluxes.table.n_star],
+            "n_table_term": [fluxes.table.n_term if fluxes.table.n_star else 0],
+            "profile_err": [fluxes.profile_err],
         },
         schema=POINT_SPREAD_SCHEMA,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _System:
-    """The linear system of all fluxes: stamps of unit stars, pairs that overlap, weights."""
-
-    stamps: NDArray[np.float64]
-    corner: NDArray[np.int64]
-    pairs: NDArray[np.intp]
-    is_good: NDArray[np.float64]
-    weight: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, image, bits, bad_bits, x, y, spread: PointSpread) -> "_System":  # noqa: PLR0917
-        reach = int(np.ceil(REACH_FWHM * spread.fwhm_pix))
-        stamps, corner = star_stamps(KERNEL_MODEL[spread.model], spread.shape, x, y, reach)
-        # squares overlap where both steps are less than a side: Chebyshev's distance
-        near = KDTree(corner.astype(float)).query_pairs(2 * reach, p=np.inf, output_type="ndarray")
-        good = np.isfinite(image)
-        if bits.size:
-            good &= (bits & np.uint8(bad_bits)) == 0
-        is_good = good.astype(np.float64)
-        return cls(stamps, corner, near, is_good, is_good)
-
-    def weighed(self, flux: NDArray, noise2: float, gain_e_per_adu: float) -> "_System":
-        """Weigh each pixel by its noise: that of the sky and of the light the fit puts there."""
-        light = np.zeros(self.is_good.shape)
-        add_stars(light, self.stamps, self.corner, np.maximum(flux, 0.0))
-        weight = self.is_good * noise2 / (noise2 + light / gain_e_per_adu)
-        return _System(self.stamps, self.corner, self.pairs, self.is_good, weight)
-
-    def solve(self, image: NDArray, sky: NDArray) -> NDArray[np.float64]:
-        """Solve for all fluxes; a star without good pixels or sky gets 0."""
-        data = np.where(self.is_good > 0, image, 0.0).astype(np.float64)
-        light, own, _, _, sky_light = stamp_sums(self.stamps, self.corner, data, self.weight)
-        right = light - np.nan_to_num(sky) * sky_light
-        first, second = self.pairs[:, 0], self.pairs[:, 1]
-        shared = pair_sums(self.stamps, self.corner, first, second, self.weight)
-        right[own <= 0] = 0.0
-        own = np.where(own > 0, own, 1.0)
-        n = own.size
-        rows = np.concatenate([first, second, np.arange(n)])
-        columns = np.concatenate([second, first, np.arange(n)])
-        values = np.concatenate([shared, shared, own])
-        matrix = csr_array(coo_array((values, (rows, columns)), shape=(n, n)))
-        flux, _ = cg(matrix, right, x0=right / own, rtol=1e-8, M=diags_array(1 / own))
-        return flux

@@ -25,53 +25,67 @@ def star_stamps(model, shape, x, y, reach):
 
 
 @njit(cache=True, nogil=True)
-def stamp_sums(stamps, corner, image, weight):
-    """Weigh image and stamps on each star's pixels.
+def _share(dx, dy, radius):
+    """Tell how much a pixel counts in a fit: all within the radius, none a pixel beyond."""
+    return min(max(radius + 0.5 - np.sqrt(dx * dx + dy * dy), 0.0), 1.0)
+
+
+@njit(cache=True, nogil=True)
+def core_sums(stamps, corner, x, y, radius, image, weight):  # noqa: PLR0917
+    """Weigh image and stamps on the pixels of each star's core, shares t of pixels at the rim.
 
     Returns
     -------
-    Sum of weight x stamp x image; of weight x stamp^2; of stamp^2 where the weight is not 0, and
-    wherever; sum of weight x stamp: each of shape (n,).
+    Sums of t w stamp image; of t w stamp^2; of t stamp^2 where the weight is not 0, and wherever;
+    of t w stamp; of t^2 w stamp^2: each of shape (n,).
     """
     n_y, n_x = image.shape
     side = stamps.shape[1]
-    out = np.zeros((5, corner.shape[0]))
+    out = np.zeros((6, corner.shape[0]))
     for k in range(corner.shape[0]):
         for j in range(side):
+            row = corner[k, 1] + j
             for i in range(side):
+                column = corner[k, 0] + i
+                share = _share(column - x[k], row - y[k], radius)
+                if share == 0.0:
+                    continue
                 light = stamps[k, j, i]
-                out[3, k] += light * light
-                row, column = corner[k, 1] + j, corner[k, 0] + i
+                out[3, k] += share * light * light
                 if row < 0 or column < 0 or row >= n_y or column >= n_x:
                     continue
                 w = weight[row, column]
                 if w == 0.0:
                     continue
-                out[0, k] += w * light * image[row, column]
-                out[1, k] += w * light * light
-                out[2, k] += light * light
-                out[4, k] += w * light
+                out[0, k] += share * w * light * image[row, column]
+                out[1, k] += share * w * light * light
+                out[2, k] += share * light * light
+                out[4, k] += share * w * light
+                out[5, k] += share * share * w * light * light
     return out
 
 
 @njit(cache=True, nogil=True)
-def pair_sums(stamps, corner, first, second, weight):
-    """Sum weight x stamp x stamp of pairs of stars over the pixels they share, shape (n_pair,)."""
+def pair_sums(stamps, corner, x, y, radius, first, second, weight):  # noqa: PLR0917
+    """Sum t w stamp x stamp of pairs over the core of the first star, shape (n_pair,)."""
     n_y, n_x = weight.shape
     side = stamps.shape[1]
     shared = np.zeros(first.size)
+    reach = int(np.ceil(radius + 0.5))
     for m in range(first.size):
         a, b = first[m], second[m]
-        di, dj = corner[a, 0] - corner[b, 0], corner[a, 1] - corner[b, 1]
-        for j in range(max(0, -dj), min(side, side - dj)):
-            row = corner[a, 1] + j
-            if row < 0 or row >= n_y:
+        i_mid, j_mid = int(np.rint(x[a])), int(np.rint(y[a]))
+        for row in range(max(0, j_mid - reach), min(n_y, j_mid + reach + 1)):
+            j, j_other = row - corner[a, 1], row - corner[b, 1]
+            if j < 0 or j >= side or j_other < 0 or j_other >= side:
                 continue
-            for i in range(max(0, -di), min(side, side - di)):
-                column = corner[a, 0] + i
-                if column < 0 or column >= n_x:
+            for column in range(max(0, i_mid - reach), min(n_x, i_mid + reach + 1)):
+                i, i_other = column - corner[a, 0], column - corner[b, 0]
+                if i < 0 or i >= side or i_other < 0 or i_other >= side:
                     continue
-                shared[m] += weight[row, column] * stamps[a, j, i] * stamps[b, j + dj, i + di]
+                share = _share(column - x[a], row - y[a], radius)
+                light = stamps[a, j, i] * stamps[b, j_other, i_other]
+                shared[m] += share * weight[row, column] * light
     return shared
 
 

@@ -123,7 +123,7 @@ class Photometry(_Section):
     annulus_inner_min_pix: float = Field(default=8.0, gt=0)
     annulus_min_area_pix: float = Field(default=300.0, gt=0)
     recentre_signal_to_noise: float | None = Field(default=None, gt=0)
-    psf: Literal["none", "gaussian", "moffat"] = "none"
+    psf: Literal["none", "gaussian", "moffat", "epsf"] = "none"
     profile_fit: Literal["none", "gaussian", "moffat"] = "none"
 
 
@@ -287,6 +287,6 @@ TEMPLATE = """\
 # [photometry]
 # apertures_arcsec = [4, 6, 8, 10]
 # apertures_fwhm = [1.0, 1.5, 2.0, 2.5]
-# psf = "none"                 # "moffat" or "gaussian": all stars fitted at once, for crowds
+# psf = "none"                 # "epsf", "moffat" or "gaussian": all stars at once, for crowds
 # profile_fit = "none"         # the same, fitted to each bright star by itself
 """

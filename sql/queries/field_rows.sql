@@ -47,7 +47,10 @@ select
             measurement.sky_adu_per_pix, measurement.sky_rms_adu, chosen.frame_sky_adu,
             chosen.frame_rms_adu, chosen.gain_e_per_adu
         ),
-        null, null, null
+        null, null, null,
+        profile_err_adu := profile_err_adu(
+            point_spread.profile_err, aperture_flux.flux_adu, aperture_flux.neighbour_adu
+        )
     ) / chosen.exposure_s as flux_err_adu,
     is_clean(measurement.flags | aperture_flux.flags | chosen.frame_flags) as is_clean,
     measurement.x_pix,
@@ -55,4 +58,5 @@ select
 from chosen
 join measurement using (frame_id)
 join aperture_flux using (frame_id, source_id)
+left join point_spread using (frame_id)
 where aperture_flux.aperture_id = $aperture_id::smallint;

@@ -75,7 +75,8 @@ with placed as (
         frame_noise.gain_source,
         camera.aperture_m,
         site.elevation_m,
-        flat.noise_adu / nullif(flat.level_adu, 0) as flat_noise
+        flat.noise_adu / nullif(flat.level_adu, 0) as flat_noise,
+        point_spread.profile_err
     from measurement
     join frame using (frame_id)
     join camera using (camera_id)
@@ -86,6 +87,7 @@ with placed as (
     left join field_frame using (frame_id)
     left join site using (site_id)
     left join vantage using (frame_id)
+    left join point_spread using (frame_id)
     left join calibration using (frame_id)
     left join master as flat on flat.master_id = calibration.flat_master_id
 ),
@@ -97,6 +99,7 @@ measured as (
         aperture_flux.aperture_id,
         aperture_flux.flux_adu,
         aperture_flux.n_pix,
+        aperture_flux.neighbour_adu,
         placed.flags | aperture_flux.flags as flags
     from placed
     join aperture_flux using (frame_id, source_id)
@@ -108,7 +111,8 @@ with_error as (
         scintillation(aperture_m, elevation_m, exposure_s, airmass) as scintillation,
         flux_err_adu(
             flux_adu, gain_e_per_adu, n_pix, n_sky_pix, pixel_noise_adu, flat_noise, frame_fwhm_pix,
-            scintillation(aperture_m, elevation_m, exposure_s, airmass)
+            scintillation(aperture_m, elevation_m, exposure_s, airmass),
+            profile_err_adu := profile_err_adu(profile_err, flux_adu, neighbour_adu)
         ) as flux_err_adu
     from measured
 )

@@ -15,6 +15,7 @@ PSF_REACH_FWHM = 4.0  # how far a fitted profile is taken; see `psf`
 # Raise it when the numbers a recipe gives change: everything made with it becomes pending.
 ZERO_POINT_VERSION = 3
 PHOTOMETRY_VERSION = 4
+PSF_VERSION = 2  # of fluxes by fit: asked for by few, and the rest need not be made again
 SOLVING_VERSION = 1
 SOLVING = {
     "solve",
@@ -96,6 +97,8 @@ def photometry_recipe(config: Config) -> str:
             for name, camera in sorted(config.camera.items())
         },
     ]
+    if psf_radii(config.photometry):
+        parts.append(PSF_VERSION)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 
