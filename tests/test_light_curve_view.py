@@ -211,6 +211,22 @@ def test_an_annulus_without_a_pixel_gives_no_error_and_no_infinity(sky):
     assert row["err"] == pytest.approx(naive_error_adu(900, 1.5, 50, 300, 5, 0, 1, 0))
 
 
+def test_what_a_profile_misses_is_in_the_error_of_fluxes_by_fit_alone(night):
+    night.put("aperture", {"aperture_id": 2, "kind": "psf", "radius": 4.0})
+    fitted = {"frame_id": 1, "source_id": 1, "n_pix": 50.0, "flags": 0, "flux_adu": 1000.0}
+    night.put("aperture_flux", fitted | {"aperture_id": 2, "neighbour_adu": 400.0})
+    query = (
+        "select aperture_id, flux_err_adu from light_curve "
+        "where frame_id = 1 and source_id = 1 order by aperture_id"
+    )
+    before = night.rows(query)["flux_err_adu"].to_list()
+    assert before[0] == before[1]  # no profile was measured: the same area, the same noise
+    night.put("point_spread", {"frame_id": 1, "model": "epsf", "profile_err": 0.02})
+    circle, fit = night.rows(query)["flux_err_adu"].to_list()
+    assert circle == before[0]
+    assert fit**2 == pytest.approx(before[1] ** 2 + 0.02**2 * (1000**2 + 400**2))
+
+
 def test_scintillation_is_that_of_osborn_2015(sky):
     expected = math.sqrt(1e-5 * 1.5**2 * 0.5 ** (-4 / 3) / 60 * 1.2**3 * math.exp(-2 * 1268 / 8000))
     row = sky.one(
