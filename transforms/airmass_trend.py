@@ -69,7 +69,8 @@ class _Mixture:
         spread = np.sqrt(variance + self.scatter_mag**2)
         pull = np.nan_to_num(residual / spread)
         clear = (1 - self.cloudy_share) * np.exp(-0.5 * pull**2) / spread / np.sqrt(2 * np.pi)
-        cloudy = self.cloudy_share / self.cloud_mag * np.exp(pull * spread / self.cloud_mag)
+        dimming = -np.minimum(pull, 0) * spread
+        cloudy = self.cloudy_share / self.cloud_mag * np.exp(-dimming / self.cloud_mag)
         is_dim = pull < 0
         # clouds only ever take light
         chance = np.where(is_dim, clear / np.where(is_dim, clear + cloudy + TINY, 1.0), 1.0)
@@ -165,6 +166,6 @@ def _line(zero_point: Array, weight: Array, air: Air) -> tuple[Array, float, int
         mean_zero = np.bincount(index, weight * zero_point) / total
     within = np.where(weight > 0, airmass - mean_air[index], 0.0)
     change = np.where(weight > 0, zero_point - mean_zero[index], 0.0)
-    slope = -float(np.sum(weight * within * change) / np.sum(weight * within**2))
+    slope = -float(np.sum(weight * within * change) / max(np.sum(weight * within**2), TINY))
     expected = mean_zero[index] - slope * (air.airmass - mean_air[index])
     return zero_point - expected, slope, int((total > 0).sum())

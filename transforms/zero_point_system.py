@@ -110,56 +110,19 @@ def solve(system: System, intrinsic: float, trend: Trend | None = None) -> Found
     trend
         How the weights of frames were found, to be handed on.
     """
-    weight = system.huber / system.variance
-    prior = system.star_huber / (system.star_variance + intrinsic**2)
-    rows, ones = np.arange(len(weight)), np.ones(len(weight))
-    frames = csr_matrix((ones, (rows, system.frame)), (len(weight), system.n_frame))
-    stars = csr_matrix((ones, (rows, system.star)), (len(weight), system.n_star))
-    weighted = diags(weight)
-    of_frame = np.asarray(frames.T @ weight) + system.air_weight
-    expected = system.air_weight[:, None] * system.air_design
-    cross = np.hstack(
-        [
-            (frames.T @ weighted @ stars).toarray(),
-            frames.T @ weighted @ system.design,
-            -expected,
-        ]
-    )
-    star_terms = stars.T @ weighted @ system.design
-    n_term, n_air = system.design.shape[1], expected.shape[1]
-    normal = np.block(
-        [
-            [
-                np.diag(np.asarray(stars.T @ weight) + prior),
-                star_terms,
-                np.zeros((system.n_star, n_air)),
-            ],
-            [
-                star_terms.T,
-                system.design.T @ (weight[:, None] * system.design),
-                np.zeros((n_term, n_air)),
-            ],
-            [np.zeros((n_air, system.n_star + n_term)), system.air_design.T @ expected],
-        ]
-    )
-    carried = cross / of_frame[:, None]
-    right_frame = np.asarray(frames.T @ (weight * system.offset))
-    right = np.concatenate(
-        [
-            stars.T @ (weight * system.offset),
-            system.design.T @ (weight * system.offset),
-            np.zeros(n_air),
-        ]
-    )
-    factor = cho_factor(normal - cross.T @ carried, lower=True)
-    shared = cho_solve(factor, right - carried.T @ right_frame)
-    zero_point = (right_frame - cross @ shared) / of_frame
-    variance = 1 / of_frame + np.einsum("fi,if->f", carried, cho_solve(factor, carried.T))
-    covariance = cho_solve(factor, np.eye(len(shared))[:, system.n_star :])[system.n_star :]
+    equations = _equations(system, intrinsic)
+    carried = equations.cross / equations.of_frame[:, None]
+    factor = cho_factor(equations.shared - equations.cross.T @ carried, lower=True)
+    shared = cho_solve(factor, equations.right - carried.T @ equations.right_frame)
+    zero_point = (equations.right_frame - equations.cross @ shared) / equations.of_frame
+    spread = np.einsum("fi,if->f", carried, cho_solve(factor, carried.T))
+    after_stars = np.eye(len(shared))[:, system.n_star :]
+    covariance = cho_solve(factor, after_stars)[system.n_star :]
+    n_term = system.design.shape[1]
     terms, air = np.split(shared[system.n_star :], [n_term])
     return Found(
         zero_point=zero_point,
-        zero_point_err=np.sqrt(variance),
+        zero_point_err=np.sqrt(1 / equations.of_frame + spread),
         terms=terms,
         terms_covariance=covariance[:n_term, :n_term],
         air=air,
@@ -167,6 +130,50 @@ def solve(system: System, intrinsic: float, trend: Trend | None = None) -> Found
         residual=system.offset - zero_point[system.frame] - system.design @ terms,
         intrinsic=intrinsic,
         trend=trend,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Equations:
+    """Normal equations: those of frames on the diagonal, of all shared unknowns, and between."""
+
+    of_frame: Array
+    cross: Array
+    shared: Array
+    right_frame: Array
+    right: Array
+
+
+def _equations(system: System, intrinsic: float) -> _Equations:
+    """Sum the products over the points; shared unknowns are stars, then terms, then the air."""
+    weight = system.huber / system.variance
+    prior = system.star_huber / (system.star_variance + intrinsic**2)
+    design, offset = system.design, system.offset
+    rows, ones = np.arange(len(weight)), np.ones(len(weight))
+    frames = csr_matrix((ones, (rows, system.frame)), (len(weight), system.n_frame))
+    stars = csr_matrix((ones, (rows, system.star)), (len(weight), system.n_star))
+    weighted = diags(weight)
+    expected = system.air_weight[:, None] * system.air_design
+    star_terms = stars.T @ weighted @ design
+    of_star = np.diag(system.by_star(weight) + prior)
+    n_term, n_air = design.shape[1], expected.shape[1]
+    no_stars, no_terms = np.zeros((system.n_star, n_air)), np.zeros((n_term, n_air))
+    return _Equations(
+        of_frame=system.by_frame(weight) + system.air_weight,
+        cross=np.hstack(
+            [(frames.T @ weighted @ stars).toarray(), frames.T @ weighted @ design, -expected]
+        ),
+        shared=np.block(
+            [
+                [of_star, star_terms, no_stars],
+                [star_terms.T, design.T @ (weight[:, None] * design), no_terms],
+                [no_stars.T, no_terms.T, system.air_design.T @ expected],
+            ]
+        ),
+        right_frame=system.by_frame(weight * offset),
+        right=np.concatenate(
+            [system.by_star(weight * offset), design.T @ (weight * offset), np.zeros(n_air)]
+        ),
     )
 
 
