@@ -28,6 +28,7 @@ from starmuster.transforms.steps.settings import mirror_settings
 from starmuster.transforms.steps.worker import inspect_light, refuse_incomplete
 from starmuster.warehouse.check import run_checks
 from starmuster.warehouse.config import FILE_NAME
+from starmuster.warehouse.packages import REPLACE_KEY
 from starmuster.warehouse.runs import Run, rebuild
 from starmuster.warehouse.store import Warehouse
 
@@ -357,12 +358,19 @@ def test_an_assigned_band_takes_its_frame_out_of_the_master_it_was_in(library, n
     assert_sound(library)
 
 
-def test_a_light_that_is_none_leaves_nothing_behind(library, night):
+def test_a_light_that_is_none_leaves_nothing_behind(library, night, fill):
+    frame_ids = known_frames(library, [night / "d0.fits"])
+    # whatever may ever be known of a light
+    tables = {name for name, key in REPLACE_KEY.items() if key == "frame_id"} - {
+        "frame", "frame_level", "product", "vantage",
+    }  # fmt: skip
     with Run(library, "test", "0") as run:
-        frame_ids = known_frames(library, [night / "d0.fits"])
+        run.store("light", {name: fill(name, [{"frame_id": frame_ids[0]}]) for name in tables})
         assign_frames(run, frame_ids, {"frame_type": "dark", "frame_type_source": "assigned"})
         finish(run)
     assert master(library, "dark")["n_frame"] == 4
+    for name in tables:
+        assert library.sql(f"from {name} where frame_id = {frame_ids[0]}").is_empty(), name
     assert_sound(library)
 
 

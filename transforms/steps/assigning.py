@@ -13,11 +13,18 @@ from ...warehouse.store import Warehouse
 LIGHT_TABLES = (
     "aperture_flux",
     "calibration",
+    "curve_of_growth",
+    "defect_use",
     "field_frame",
     "frame_quality",
+    "frame_transparency",
     "measurement",
+    "point_spread",
+    "profile_fit",
     "registration",
     "wcs",
+    "wcs_residual",
+    "zero_point",
 )
 FITTED = ("gain_fit", "linearity_point", "ramp_fit", "transfer_point")
 OF_NIGHT = ("gain", "ramp", "star scatter")  # steps whose result rests on other frames of the night
