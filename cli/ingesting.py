@@ -105,12 +105,13 @@ def run(
 
 
 def ephemerides(file: Path, /) -> int:
-    """Read planets from a CSV file with the NASA Exoplanet Archive's column names.
+    """Read planets from a CSV file in the NASA Exoplanet Archive's columns, or ExoClock's JSON.
 
     Parameters
     ----------
     file
-        The table `ps` or `pscomppars` of the archive, or a file like it.
+        The table `ps` or `pscomppars` of the archive, or a file like it; else a JSON document of
+        ExoClock.
     """
     from datetime import UTC, datetime
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from ..warehouse.store import Warehouse
 
+N_SHOWN = 10_000  # rows of a table for people; of millions each costs kilobytes to lay out
+N_AT_ONCE = 50_000  # rows that are objects of Python at a time
+
 
 @dataclass(slots=True)
 class Session:
@@ -42,15 +45,28 @@ class Session:
         self.has_answered = True
         sys.stdout.write(json.dumps(document, default=_plain, allow_nan=False, indent=1) + "\n")
 
+    def _answer_rows(self, rows: "pl.DataFrame") -> None:
+        """Print rows as one list of objects, some at a time: millions would fill the memory."""
+        if rows.height <= N_AT_ONCE:
+            self.answer(plain_rows(rows))
+            return
+        self.has_answered = True
+        begin = "[\n"
+        for part in rows.iter_slices(N_AT_ONCE):
+            text = json.dumps(plain_rows(part), default=_plain, allow_nan=False, indent=1)
+            sys.stdout.write(begin + text.removeprefix("[\n").removesuffix("\n]"))
+            begin = ",\n"
+        sys.stdout.write("\n]\n")
+
     def rows(self, rows: "pl.DataFrame", *, title: str | None = None) -> None:
         """Show rows: as a list of objects with `--json`, else as a table."""
         if self.as_json:
-            self.answer(plain_rows(rows))
+            self._answer_rows(rows)
             return
         self.table(rows, title=title)
 
     def table(self, rows: "pl.DataFrame", *, title: str | None = None) -> None:
-        """Print rows as a table for people."""
+        """Print rows as a table for people: the first 10,000 where there are more."""
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
@@ -58,7 +74,7 @@ class Session:
         table = Table(header_style="bold")
         for name, dtype in rows.schema.items():
             table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left")
-        for row in rows.iter_rows():
+        for row in rows.head(N_SHOWN).iter_rows():
             table.add_row(
                 *(Text(_shown(value, name)) for name, value in zip(rows.columns, row, strict=True))
             )
@@ -68,6 +84,12 @@ class Session:
         if title is not None:
             console.print(Text(title, style="italic"))  # one of the table's own would be wrapped
         console.print(table, crop=False)
+        if rows.height > N_SHOWN:
+            self.say(
+                f"the first {N_SHOWN} of {rows.height} rows; --json gives all, and so do --csv "
+                "and --parquet of `sql`"
+            )
+            return
         self.say(f"{rows.height} row{'' if rows.height == 1 else 's'}")
 
     def say(self, text: str) -> None:

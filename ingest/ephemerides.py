@@ -1,4 +1,4 @@
-"""Read ephemerides of planets from a CSV with the NASA Exoplanet Archive's column names.
+"""Read ephemerides: CSV in the NASA Exoplanet Archive's column names, or ExoClock's JSON.
 
 Both of the archive's tables do (`pscomppars`, `ps`), as do files of one line made by hand. Values
 are stored as published; what had to be derived or assumed is said in the column `source`.
@@ -17,6 +17,7 @@ from astropy import constants
 from astropy.coordinates import Angle
 
 from ..errors import AnalysisError, UsageError
+from .ephemeris_columns import archive_row, json_rows
 from .headers import target_key
 from .time_systems import NEEDS_PLACE, parse_system, to_bjd_tdb
 
@@ -121,20 +122,42 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{path}: {error}; expected a CSV file in UTF-8. Check the path."
+            f"{path}: {error}; expected a CSV or JSON file in UTF-8. Check the path."
         ) from error
+    if text.lstrip().startswith(("{", "[")):
+        yield from _json_rows(path, text)
+        return
     lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if _is_content(line)]
     reader = csv.DictReader([line for _, line in lines], skipinitialspace=True)
     names = [name.strip() for name in reader.fieldnames or ()]
-    if missing := [name for name in REQUIRED if name not in names]:
-        raise UsageError(
-            f"{path}: no column {', '.join(missing)} among {', '.join(names[:8]) or 'none'}; "
-            "expected the NASA Exoplanet Archive's names. Export pscomppars as CSV, or rename."
-        )
+    _refuse_without(path, names)
     reader.fieldnames = names
     for row in reader:
         n_line = lines[reader.line_num - 1][0]
-        yield n_line, {key: (value or "").strip() for key, value in row.items() if key}
+        yield (
+            n_line,
+            archive_row({key: (value or "").strip() for key, value in row.items() if key}),
+        )
+
+
+def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        rows = list(json_rows(text))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}. Check what was downloaded.") from error
+    for n, row in rows:
+        _refuse_without(path, list(row))
+        yield n, archive_row(row)
+
+
+def _refuse_without(path: Path, names: list[str]) -> None:
+    known = archive_row(dict.fromkeys(names, "1"))
+    if missing := [name for name in REQUIRED if name not in known]:
+        raise UsageError(
+            f"{path}: no column {', '.join(missing)} among {', '.join(names[:8]) or 'none'}; "
+            "expected the names of the NASA Exoplanet Archive or of ExoClock. Export pscomppars "
+            "as CSV, or rename."
+        )
 
 
 def _is_content(line: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from starmuster.cli import main
+from starmuster.cli import main, session
 from starmuster.warehouse import migrate
 from starmuster.warehouse.store import FILE_NAME, Warehouse
 
@@ -212,6 +212,17 @@ def test_numbers_stay_numbers_in_json(asked):
     assert type(rows[0]["b"]) is int
 
 
+def test_many_rows_are_cut_on_the_screen_and_whole_as_json(run, warehouse, monkeypatch):
+    monkeypatch.setattr(session, "N_SHOWN", 3)
+    monkeypatch.setattr(session, "N_AT_ONCE", 2)
+    query = "select range as n, 'a' as name from range(5)"
+    code, out, err = run("sql", query, "-w", warehouse.folder)
+    assert (code, out.count(" a ")) == (0, 3)
+    assert "the first 3 of 5 rows" in err
+    code, out, _ = run("sql", query, "--json", "-w", warehouse.folder)
+    assert (code, json.loads(out)) == (0, [{"n": n, "name": "a"} for n in range(5)])
+
+
 def test_a_parquet_file_that_cannot_be_written_is_told(asked, tmp_path):
     code, document = asked("sql", "select 1", "--parquet", tmp_path / "no" / "rows.parquet")
     assert code == document["exit"] == 1
@@ -239,6 +250,14 @@ def test_questions_only_read_the_warehouse(asked, warehouse, tmp_path, attack):
     assert (code, document["error"]) == (2, "QueryError")
     assert warehouse.database.read_bytes() == before
     assert not place.exists()
+
+
+@pytest.mark.parametrize("query", ["from error_audit", "error_audti"])
+def test_who_means_a_shipped_query_is_told_so(asked, query):
+    code, document = asked("sql", query)
+    assert (code, document["error"]) == (2, "QueryError")
+    assert "error_audit" in document["message"]
+    assert "`starmuster sql" in document["message"]
 
 
 def test_shipped_queries_are_listed_and_run_without_rows(asked):

@@ -1,5 +1,6 @@
 """Ephemerides as the NASA Exoplanet Archive writes them, and as it should not."""
 
+import json
 import math
 
 import numpy as np
@@ -153,7 +154,7 @@ def test_sifting_keeps_the_good_rows_and_says_why_the_others_go(tmp_path):
     assert [why.split()[0] for why in refused["reason"]] == ["not", "named", "no"]
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "name,period\nx,1\n"])
+@pytest.mark.parametrize("text", ["", "# nothing\n", "planet,period\nx,1\n"])
 def test_a_file_of_other_columns_is_refused(tmp_path, text):
     with pytest.raises(UsageError, match="no column pl_name"):
         read_ephemerides(write(tmp_path, text))
@@ -178,3 +179,50 @@ def test_the_ephemeris_of_hatp32_is_read(real_data):
         [2.1500082, 2455867.402743, 0.148862, 5.344, 0.159, 50],
         rtol=1e-12,
     )
+
+
+CLOCK = {
+    "X-1b": {
+        "star": "X-1",
+        "ra_j2000": "02:04:10.2",
+        "dec_j2000": "+46:41:16.2",
+        "ephem_mid_time": 2455867.4,
+        "ephem_mid_time_e1": 1e-4,
+        "ephem_mid_time_e2": 2e-4,
+        "ephem_mid_time_format": "BJD_TDB",
+        "ephem_period": 2.15,
+        "ephem_period_e1": 1e-7,
+        "rp_over_rs": 0.15,
+        "rp_over_rs_e1": 0.001,
+        "sma_over_rs": 5.3,
+        "inclination": 89.0,
+        "eccentricity": None,
+        "duration_hours": 3.1,
+    }
+}
+FOR_OBSERVERS = [
+    {"name": "X-1b", "t0_bjd_tdb": 2455867.4, "t0_unc": 1e-4, "period_days": 2.15}
+    | {"depth_r_mmag": 25.0, "ra_j2000": "02:04:10.2", "dec_j2000": "+46:41:16.2"}
+]
+
+
+def test_both_documents_of_exoclock_are_read(tmp_path):
+    planet = read_ephemerides(write(tmp_path, json.dumps(CLOCK))).row(0, named=True)
+    assert (planet["planet_key"], planet["host_name"]) == ("x1b", "X-1")
+    assert planet["ra_deg"] == pytest.approx(31.0425)
+    assert planet["dec_deg"] == pytest.approx(46.68783, abs=1e-5)
+    assert (planet["mid_bjd_tdb"], planet["mid_err_d"]) == (2455867.4, 2e-4)
+    assert (planet["period_d"], planet["period_err_d"]) == (2.15, 1e-7)
+    assert (planet["radius_ratio"], planet["a_over_r"]) == (0.15, 5.3)
+    assert (planet["eccentricity"], planet["time_system"]) == (None, "BJD_TDB")
+    assert planet["duration_h"] == 3.1
+    planet = read_ephemerides(write(tmp_path, json.dumps(FOR_OBSERVERS))).row(0, named=True)
+    assert (planet["mid_bjd_tdb"], planet["time_system"]) == (2455867.4, "BJD_TDB")
+    assert planet["depth"] == pytest.approx(1 - 10 ** (-0.4 * 0.025))
+    assert planet["radius_ratio"] == pytest.approx(math.sqrt(planet["depth"]))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', '[{"name": "X-1b"}]'])
+def test_a_document_without_planets_is_refused(tmp_path, text):
+    with pytest.raises(UsageError, match=r"planets\.csv"):
+        read_ephemerides(write(tmp_path, text))
