@@ -5,6 +5,7 @@ from math import asin, pi, sqrt
 import numpy as np
 from numba import njit
 
+from .background import float_image
 from .mask import PixelMask
 
 BAD_BIT = PixelMask.BAD.value
@@ -75,14 +76,13 @@ def _cut_area(left, low, r2):
     return xa - left + 0.5 * (sector + xb * yb - xa * ya) - low * (xb - xa)
 
 
-@njit(cache=True, nogil=True)
 def circle_sums(image, bits, bad_bits, x, y, radius):  # noqa: PLR0917
     """Sum good pixels in circles, with exact overlap.
 
     Parameters
     ----------
     image
-        Shape (n_y, n_x); nan counts as bad.
+        Shape (n_y, n_x), taken as float32; nan counts as bad.
     bits
         Mask bits of the same shape, or shape (0, 0) for none.
     bad_bits
@@ -96,14 +96,10 @@ def circle_sums(image, bits, bad_bits, x, y, radius):  # noqa: PLR0917
     each of shape (n, n_radius).
     """
     order = np.argsort(radius)
-    rising = radius[order]
-    sums, seen = _ring_sums(image, bits, bad_bits, x, y, rising)
-    total, area = np.empty(sums.shape[1:]), np.empty(sums.shape[1:])
-    lost, met = np.empty(sums.shape[1:]), np.empty(seen.shape, dtype=np.int32)
-    for m in range(radius.size):
-        total[:, order[m]], area[:, order[m]] = sums[0, :, m], sums[1, :, m]
-        lost[:, order[m]], met[:, order[m]] = sums[2, :, m], seen[:, m]
-    return total, area, lost, met
+    sums, met = _ring_sums(float_image(image), bits, bad_bits, x, y, radius[order])
+    as_given = np.argsort(order)
+    total, area, lost = (np.take(each, as_given, axis=1) for each in sums)
+    return total, area, lost, np.take(met, as_given, axis=1)
 
 
 @njit(cache=True, nogil=True)
@@ -182,9 +178,10 @@ def _ring_sums(image, bits, bad_bits, x, y, radius):  # noqa: PLR0912, PLR0917
                 if bit:
                     met[k, m:] |= bit
         for m in range(n_radius):
-            if m:
-                whole[:, m] += whole[:, m - 1]
-            sums[:, k, m] += whole[:, m]
+            for part in range(3):
+                if m:
+                    whole[part, m] += whole[part, m - 1]
+                sums[part, k, m] += whole[part, m]
     return sums, met
 
 
@@ -340,12 +337,13 @@ def annulus_skies(image, bits, bad_bits, x, y, inner, outer):  # noqa: PLR0917
     level, sigma = np.full(x.size, np.nan), np.full(x.size, np.nan)
     n_kept, n_whole = np.zeros(x.size, dtype=np.int32), np.zeros(x.size, dtype=np.int32)
     n_room = int(pi * ((outer + 1) ** 2 - max(inner - 1, 0) ** 2)) + 8
-    room = np.empty((min(SKY_BATCH, x.size), n_room), dtype=image.dtype)
+    pixels = float_image(image)
+    room = np.empty((min(SKY_BATCH, x.size), n_room), dtype=np.float32)
     for start in range(0, x.size, SKY_BATCH):
         some = slice(start, min(start + SKY_BATCH, x.size))
         rows = room[: some.stop - start]
         n_good, n_whole[some] = _gather(
-            image, bits, bad_bits, x[some], y[some], float(inner), float(outer), rows
+            pixels, bits, bad_bits, x[some], y[some], float(inner), float(outer), rows
         )
         # numpy's vectorised sort: twenty times that of a kernel
         rows.sort(axis=1)

@@ -38,9 +38,8 @@ class Background:
 
 
 def float_image(image: NDArray) -> NDArray:
-    """Give the image in the machine's own byte order as contiguous float32 or float64."""
-    kind = np.float64 if image.dtype.kind == "f" and image.dtype.itemsize == 8 else np.float32
-    return np.ascontiguousarray(image, dtype=kind)
+    """Give the image as contiguous float32 in the machine's own byte order."""
+    return np.ascontiguousarray(image, dtype=np.float32)
 
 
 def bad_pixels(image: NDArray, mask: NDArray | None) -> NDArray[np.bool_]:

@@ -121,12 +121,10 @@ def _centre_rows(values, network, centre, spread):
 @compiled
 def _centre_sorted(chunk, middle, scatter):
     """Median and scaled MAD of sorted columns; of two values the smaller is the centre."""
-    if chunk.shape[0] == 0:
-        middle[:] = np.nan
-        scatter[:] = 0
-    elif chunk.shape[0] <= 2:
-        middle[:] = chunk[0]
-        scatter[:] = 0
+    if chunk.shape[0] <= 2:
+        for c in range(middle.size):
+            middle[c] = chunk[0, c] if chunk.shape[0] else np.float32(np.nan)
+            scatter[c] = 0
     else:
         median_sorted(chunk, middle)
         mad_sorted(chunk, middle, scatter)

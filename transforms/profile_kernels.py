@@ -97,6 +97,34 @@ def _is_ellipse(p):
 
 
 @njit(cache=True, nogil=True)
+def _solved(matrix, vector):
+    """Solve a symmetric positive definite system by Cholesky's method; nan where it is none.
+
+    The matrix becomes its factor. That of numpy would take the compiler several seconds.
+    """
+    n = matrix.shape[0]
+    step = np.empty(n)
+    for j in range(n):
+        for i in range(j, n):
+            for k in range(j):
+                matrix[i, j] -= matrix[i, k] * matrix[j, k]
+            if i == j:
+                matrix[j, j] = sqrt(matrix[j, j]) if matrix[j, j] > 0.0 else np.nan
+            else:
+                matrix[i, j] /= matrix[j, j]
+    for i in range(n):
+        step[i] = vector[i]
+        for k in range(i):
+            step[i] -= matrix[i, k] * step[k]
+        step[i] /= matrix[i, i]
+    for i in range(n - 1, -1, -1):
+        for k in range(i + 1, n):
+            step[i] -= matrix[k, i] * step[k]
+        step[i] /= matrix[i, i]
+    return step
+
+
+@njit(cache=True, nogil=True)
 def _fit_one(model, image, usable, box, p, weight):  # noqa: PLR0917
     """Improve p by the method of Levenberg and Marquardt; return chi-square, nan if it fails."""
     n_free = 7 if model == GAUSSIAN else 8
@@ -107,9 +135,10 @@ def _fit_one(model, image, usable, box, p, weight):  # noqa: PLR0917
         damped = matrix[:n_free, :n_free].copy()
         for m in range(n_free):
             damped[m, m] = damped[m, m] * (1.0 + damping) + 1e-300
-        step = np.linalg.solve(damped, vector[:n_free])
+        step = _solved(damped, vector)
         tried = p.copy()
-        tried[:n_free] += step
+        for m in range(n_free):
+            tried[m] += step[m]
         tried[7] = min(max(tried[7], LEAST_BETA), MOST_BETA)
         if not (np.isfinite(step).all() and _is_ellipse(tried)):
             damping *= 10.0
@@ -119,13 +148,14 @@ def _fit_one(model, image, usable, box, p, weight):  # noqa: PLR0917
         kept_matrix, kept_vector = matrix.copy(), vector.copy()
         new = _normal(model, image, usable, box, tried, weight, matrix, vector, slope)
         if new <= chi2:
-            p[:] = tried
+            for m in range(p.size):
+                p[m] = tried[m]
             is_settled = chi2 - new <= SETTLED * chi2
             chi2, damping = new, max(damping / 10.0, 1e-12)
             if is_settled:
                 return chi2
         else:
-            matrix[:], vector[:] = kept_matrix, kept_vector
+            matrix, vector = kept_matrix, kept_vector
             damping *= 10.0
             if damping > 1e12:
                 return chi2  # no step betters it: the minimum is reached
@@ -188,7 +218,8 @@ def fit_profiles(model, image, bits, bad_bits, start, noise, gain, radius):  # n
         if not (np.isfinite(chi2[k]) and is_near):
             chi2[k] = np.nan
             continue
-        found[k] = p
+        for m in range(N_PARAMETER):
+            found[k, m] = p[m]
         square[k] = 0.0
         for j in range(box[2], box[3]):
             for i in range(box[0], box[1]):

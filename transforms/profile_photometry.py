@@ -15,7 +15,7 @@ from .growth import lonely_stars
 from .mask import UNUSABLE, PixelMask, mask_bits
 from .photometry import Photometry
 from .photometry_rows import aperture_rows
-from .profiles import Model, fitted_parameters
+from .profiles import Model, fitted_parameters, numbers
 from .psf import FittedFluxes, fitted_fluxes, point_spread, point_spread_row
 
 GUESS_FWHM = 1.5  # radius of the aperture that the first fluxes are taken from
@@ -133,13 +133,13 @@ def _known(photometry: Photometry, sources, apertures, fwhm_pix: float) -> _Know
             signal_to_noise=pl.col("flux_adu") / (pl.col("n_pix").sqrt() * pl.col("sky_rms_adu")),
         )
     )
-    signal_to_noise = np.nan_to_num(_numbers(stars, "signal_to_noise"))
+    signal_to_noise = np.nan_to_num(numbers(stars, "signal_to_noise"))
     blocked = int(~(Flag.BLENDED | Flag.SKY_GRADIENT | Flag.EXTRAPOLATED) & 0x7FFFFFFF)
     flags = (stars["flags"] | stars["aperture_flags"]).to_numpy() & blocked
     lonely = lonely_stars(
-        _numbers(stars, "x_pix"),
-        _numbers(stars, "y_pix"),
-        _numbers(stars, "common_flux"),
+        numbers(stars, "x_pix"),
+        numbers(stars, "y_pix"),
+        numbers(stars, "common_flux"),
         (flags == 0) & (signal_to_noise > MIN_SIGNAL_TO_NOISE_FOR_SPREAD),
         brightness=signal_to_noise,
         reach_pix=LONELY_FWHM * fwhm_pix,
@@ -151,7 +151,7 @@ def _known(photometry: Photometry, sources, apertures, fwhm_pix: float) -> _Know
 
 def _clear_stars(stars, is_sound, signal_to_noise, fwhm_pix: float) -> NDArray[np.intp]:
     """Choose the brightest stars that outshine their neighbours."""
-    light = np.nan_to_num(_numbers(stars, "common_flux"))
+    light = np.nan_to_num(numbers(stars, "common_flux"))
     bright = np.flatnonzero(is_sound & (signal_to_noise > MIN_SIGNAL_TO_NOISE_FOR_SPREAD))
     bright = bright[np.argsort(-signal_to_noise[bright], kind="stable")]
     places = stars.select("x_pix", "y_pix").to_numpy()
@@ -170,7 +170,7 @@ def _psf_rows(  # noqa: PLR0917
     )
     if spread is None:
         return _no_rows(stars, aperture_id), None
-    x, y = (_numbers(stars, name) for name in ("x_pix", "y_pix"))
+    x, y = (numbers(stars, name) for name in ("x_pix", "y_pix"))
     fluxes = fitted_fluxes(
         pixels,
         bits,
@@ -219,7 +219,3 @@ def _flags(stars: pl.DataFrame, fluxes: FittedFluxes, fwhm_pix: float) -> NDArra
     close = KDTree(places).query_pairs(CLOSE_FWHM * fwhm_pix, output_type="ndarray")
     flags[np.unique(close)] |= Flag.BLENDED.value
     return flags
-
-
-def _numbers(rows: pl.DataFrame, name: str) -> NDArray[np.float64]:
-    return rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy()

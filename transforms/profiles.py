@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from .background import float_image
 from .profile_kernels import GAUSSIAN, MOFFAT, fit_profiles
 from .shapes import SIGMA_PER_FWHM
 
@@ -61,16 +62,16 @@ def fitted_parameters(
     """
     start = np.empty((stars.height, 8))
     for column, name in enumerate(("flux_adu", "x_pix", "y_pix", "sky_adu_per_pix")):
-        start[:, column] = _numbers(stars, name)
+        start[:, column] = numbers(stars, name)
     start[:, 4:7] = np.array([1.0, 0.0, 1.0]) / _scale2(model, fwhm_pix, FIRST_BETA)
     start[:, 7] = FIRST_BETA
     found, chi2, square, n_pix = fit_profiles(
         KERNEL_MODEL[model],
-        image,
+        float_image(image),
         bits,
         bad_bits,
         start,
-        _numbers(stars, "sky_rms_adu"),
+        numbers(stars, "sky_rms_adu"),
         np.inf if gain_e_per_adu is None else float(gain_e_per_adu),
         max(FIT_RADIUS_FWHM * fwhm_pix, 3.0),
     )
@@ -120,5 +121,9 @@ def _scale2(model: Model, fwhm_pix: float, beta):
     return fwhm_pix**2 / (4 * (2 ** (1 / np.asarray(beta)) - 1))
 
 
-def _numbers(stars: pl.DataFrame, name: str) -> NDArray[np.float64]:
-    return stars[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+def numbers(stars: pl.DataFrame, name: str) -> NDArray[np.float64]:
+    """Return a column as kernels take it, null as nan; an array that may be written to.
+
+    For one that may not, they would all be compiled once more.
+    """
+    return stars[name].cast(pl.Float64).fill_null(np.nan).to_numpy(writable=True)

@@ -7,6 +7,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .background import float_image
+
 SIGMA_PER_FWHM = 1 / (2 * sqrt(2 * log(2)))
 FWHM_PER_SIGMA = 1 / SIGMA_PER_FWHM
 MIN_WINDOW_SIGMA_PIX = 0.7
@@ -76,7 +78,9 @@ def centred_shapes(
     """
     x, y, sigma = _start(x_pix, y_pix, fwhm_pix)
     sky = np.zeros(x.size) if sky_adu is None else np.asarray(sky_adu, dtype=np.float64)
-    return Shapes(*_windowed_moments(image, sky, x, y, sigma, float(leash_pix), MAX_ITERATIONS))
+    return Shapes(
+        *_windowed_moments(float_image(image), sky, x, y, sigma, float(leash_pix), MAX_ITERATIONS)
+    )
 
 
 def _start(x_pix, y_pix, fwhm_pix: float) -> tuple[NDArray, NDArray, float]:

@@ -96,7 +96,8 @@ def _fine_row(coarse, step, out):
     """Interpolate a row of a map that holds every `step`-th pixel to all pixels."""
     last = coarse.size - 1
     if step == 1:
-        out[:] = coarse
+        for i in range(out.size):
+            out[i] = coarse[i]
         return
     if step == 2:  # what the compiler turns into vector instructions
         half = np.float32(0.5)
