@@ -56,20 +56,22 @@ def _depth_table(depth: pl.DataFrame):
         "clear_airmass": "at airmass",
         "extinction_mag": "Extinction",
         "extinction_err_mag": "±",
-        "colour": "Colour",
         "colour_term": "Colour term",
         "colour_extinction": "Extinction of colour",
         "intrinsic_scatter_mag": "Scatter of stars",
         "n_cloudy": "Cloudy",
-        "most_cloud_mag": "Most cloud (mag)",
+        "most_cloud_mag": "Most (mag)",
         "limiting_mag": "Limit (mag)",
     }
+    colours = depth["colour"].drop_nulls().unique(maintain_order=True).to_list()
+    terms = f" Colour terms are in {', '.join(colours)}." if colours else ""
     note = "" if depth["is_calibrated"].all() else " Instrumental where no zero point is given."
     return table(
         depth,
         "In an aperture of 2 FWHM. Zero points in magnitudes, above the air at airmass 0; limiting "
-        f"magnitudes are for S/N 5. Cloudy: 0.1 mag and more.{note}",
+        f"magnitudes are for S/N 5. Cloudy: 0.1 mag and more, and the most.{terms}{note}",
         known(depth, heads),
+        decimals=dict.fromkeys(heads, 3) | {"clear_airmass": 2},
     )
 
 
