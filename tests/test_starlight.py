@@ -2,13 +2,14 @@
 
 import numpy as np
 import polars as pl
+import pytest
 
 from starmuster.ingest.synthetic_pixels import render_stars
 from starmuster.transforms.background import mesh_background
 from starmuster.transforms.flags import Flag
 from starmuster.transforms.mask import NO_BITS, PixelMask
 from starmuster.transforms.photometry import forced_photometry
-from starmuster.transforms.starlight import FAINTEST_SIGMA, STARLIT, starlit_bits
+from starmuster.transforms.starlight import FAINTEST_SIGMA, STARLIT, starlight_marked
 
 FWHM = 4.5
 SKY, RMS = 50.0, 9.0
@@ -43,6 +44,11 @@ def measured(image: np.ndarray, x, y):
     )
 
 
+def marked_bits(image, bits, *stars):
+    with starlight_marked(image, bits, *stars, fwhm_pix=FWHM) as marked:
+        return marked.copy()
+
+
 def test_the_sky_between_stars_is_that_without_them():
     x, y, flux = field(350)  # one on a thousand pixels
     sky = measured(observed(x, y, flux), x, y).measurement["sky_adu_per_pix"].to_numpy()
@@ -58,13 +64,31 @@ def test_a_disc_ends_where_the_light_falls_below_its_share_of_the_noise():
     )
     place = np.array([300.0]), np.array([300.0])
     sky = np.array([SKY]), np.array([RMS])
-    marked = starlit_bits(image, NO_BITS, *place, *sky, fwhm_pix=FWHM) == STARLIT
+    marked = marked_bits(image, NO_BITS, *place, *sky) == STARLIT
     assert (image - SKY)[~marked].max() < 1.3 * FAINTEST_SIGMA * RMS
     assert (image - SKY)[marked].min() > 0.7 * FAINTEST_SIGMA * RMS
     bits = np.full(SHAPE, PixelMask.HOT.value, np.uint8)
-    both = starlit_bits(image, bits, *place, *sky, fwhm_pix=FWHM)
+    both = marked_bits(image, bits, *place, *sky)
     assert (both[marked] == PixelMask.HOT.value | STARLIT).all()
     assert (bits == PixelMask.HOT.value).all()
+
+
+def test_what_was_bad_before_stays_bad_when_the_marks_of_stars_are_gone():
+    rng = np.random.default_rng(5)
+    x, y, flux = field(350)
+    image = observed(x, y, flux)
+    bits = np.where(rng.random(SHAPE) < 0.3, PixelMask.BAD.value, 0).astype(np.uint8)
+    before = bits.copy()
+    sky = np.full(x.size, SKY), np.full(x.size, RMS)
+
+    def fail():
+        with starlight_marked(image, bits, x, y, *sky, fwhm_pix=FWHM):
+            assert np.count_nonzero(bits) > np.count_nonzero(before)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert (bits == before).all()
 
 
 def test_a_crowded_annulus_counts_as_a_whole_and_places_without_light_mark_nothing():
@@ -76,4 +100,4 @@ def test_a_crowded_annulus_counts_as_a_whole_and_places_without_light_mark_nothi
     assert has_little.any()
     nobody = np.array([np.nan, -50.0]), np.array([20.0, 20.0])
     sky = np.array([SKY, SKY]), np.array([RMS, RMS])
-    assert not starlit_bits(np.full(SHAPE, SKY), NO_BITS, *nobody, *sky, fwhm_pix=FWHM).any()
+    assert not marked_bits(np.full(SHAPE, SKY), NO_BITS, *nobody, *sky).any()

@@ -16,6 +16,7 @@ MAX_CLIPS = 10
 MIN_SKY_PIXELS = 3
 HALF_DIAGONAL = 0.70711  # of a pixel, rounded up
 MAX_TABLE = 100_000
+FETCHED_PIX = 16  # of four bytes: what memory gives at once
 SKY_BATCH = 512  # stars sorted at once: memory stays small for any number
 
 
@@ -274,12 +275,40 @@ def _gather_span(image, bits, bad_bits, j, first, last, room, k, n_value):  # no
         return n_value
     source = image[j, start:stop]
     row = room[k, n_value:]
+    # with all pixels good, as in most rows, they are copied without a decision for each
+    n_bad = 0
+    for i in range(source.size):
+        n_bad += not np.isfinite(source[i])
+    if bits.size > 0:
+        reasons = bits[j, start:stop]
+        for i in range(source.size):
+            n_bad += (reasons[i] & bad_bits) != 0
+    if n_bad == 0:
+        for i in range(source.size):
+            row[i] = source[i]
+        return n_value + source.size
     n_good = 0
     for i in range(source.size):
         row[n_good] = source[i]
         is_masked = bits.size > 0 and (bits[j, start + i] & bad_bits) != 0
         n_good += np.isfinite(source[i]) and not is_masked
     return n_value + n_good
+
+
+@njit(cache=True, nogil=True)
+def _fetch(image, x, y, reach):
+    """Read a pixel of each stretch of memory around a place; return their sum, of no meaning.
+
+    What is read one after the other with a decision for each waits for the memory each time;
+    these wait together, and then are in the processor's caches.
+    """
+    n_y, n_x = image.shape
+    first, last = max(0, int(x - reach)), min(n_x - 1, int(x + reach) + 1)
+    total = 0.0
+    for j in range(max(0, int(y - reach)), min(n_y, int(y + reach) + 2)):
+        for i in range(first, last + 1, FETCHED_PIX):
+            total += image[j, i]
+    return total
 
 
 @njit(cache=True, nogil=True)
@@ -291,8 +320,10 @@ def _gather(image, bits, bad_bits, x, y, inner, outer, room):  # noqa: PLR0917
     Good pixels in the annulus, and pixels it has on an endless frame, each of shape (n,).
     """
     n_good, n_whole = np.zeros(x.size, dtype=np.int32), np.zeros(x.size, dtype=np.int32)
+    spare = np.empty(1)  # keeps the compiler from leaving the reading out
     for k in range(x.size):
         n_value = 0
+        spare[0] = _fetch(image, x[k], y[k], outer)
         for j in range(int(np.ceil(y[k] - outer)), int(np.floor(y[k] + outer)) + 1):
             dy2 = (j - y[k]) ** 2
             reach = sqrt(outer * outer - dy2)

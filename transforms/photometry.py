@@ -25,7 +25,7 @@ from .mask import NOT_SKY, UNUSABLE, PixelMask, mask_bits
 from .missing import missing_shares
 from .photometry_rows import Sky, aperture_rows, measurement_rows
 from .shapes import SIGMA_PER_FWHM, Shapes, centred_shapes
-from .starlight import starlit_bits
+from .starlight import starlight_marked
 
 MIN_SKY_SHARE = 1 / 3
 MIN_SIGNAL_TO_NOISE_FOR_SHAPE = 10.0
@@ -225,8 +225,10 @@ def _sky(pixels: _Pixels, x, y, background: Background | None) -> Sky:
         level, rms = plain.level, plain.scatter
     else:
         level, rms = level_at(background, x, y), rms_at(background, x, y)
-    dark = starlit_bits(pixels.image, pixels.bits, x, y, level, rms, fwhm_pix=pixels.fwhm_pix)
-    sky = annuli(dark, everyone)
+    with starlight_marked(
+        pixels.image, pixels.bits, x, y, level, rms, fwhm_pix=pixels.fwhm_pix
+    ) as marked:
+        sky = annuli(marked, everyone)
     crowded = sky.n_kept < MIN_SKY_SHARE * sky.n_whole  # of these the whole annulus counts
     if crowded.any():
         whole = annuli(pixels.bits, crowded)

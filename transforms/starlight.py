@@ -1,5 +1,8 @@
 """Pixels that hold the light of known stars, and hence no sky."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -14,9 +17,10 @@ BETA = 3.0  # of the Moffat profile: wings wider than those of most telescopes
 STARLIT = PixelMask.BAD.value
 
 
-def starlit_bits(  # noqa: PLR0917
+@contextmanager
+def starlight_marked(  # noqa: PLR0917
     image, bits, x, y, level, rms, *, fwhm_pix: float
-) -> NDArray[np.uint8]:
+) -> Iterator[NDArray[np.uint8]]:
     """Mark the pixels around stars where their light is more than a share of the sky's noise.
 
     A smaller share leaves less light of stars in the sky, and fewer pixels to measure it with.
@@ -35,7 +39,8 @@ def starlit_bits(  # noqa: PLR0917
 
     Returns
     -------
-    Copy of the bits, shape (n_y, n_x), the pixels of stars marked BAD.
+    The bits, shape (n_y, n_x), the pixels of stars BAD in them as long as the context lasts: to
+    copy the mask of a large frame takes longer than all its skies.
     """
     total, area, _, _ = circle_sums(
         image, bits, UNUSABLE.value, x, y, np.array([CORE_FWHM * fwhm_pix])
@@ -44,14 +49,21 @@ def starlit_bits(  # noqa: PLR0917
         peak_sigma = (total[:, 0] / area[:, 0] - level) / rms / CORE_SHARE
     steps = np.maximum(np.nan_to_num(peak_sigma, posinf=0.0) / FAINTEST_SIGMA, 1.0)
     core_pix = fwhm_pix / (2 * np.sqrt(2 ** (1 / BETA) - 1))
-    marked = bits.copy() if bits.size else np.zeros(image.shape, np.uint8)
-    _mark_discs(marked, x, y, core_pix * np.sqrt(steps ** (1 / BETA) - 1))
-    return marked
+    marked = bits if bits.size else np.zeros(image.shape, np.uint8)
+    if not marked.flags.writeable:
+        marked = marked.copy()
+    changed = _mark_discs(marked, x, y, core_pix * np.sqrt(steps ** (1 / BETA) - 1))
+    try:
+        yield marked
+    finally:
+        marked.reshape(-1)[changed] ^= np.uint8(STARLIT)
 
 
 @njit(cache=True, nogil=True)
 def _mark_discs(bits, x, y, radius):
+    """Mark the pixels of discs that are not yet; return where they are in the flat array."""
     n_y, n_x = bits.shape
+    changed, n_changed = np.empty(1024, np.intp), 0
     for k in range(x.size):
         r = radius[k]
         if not r > 0:
@@ -59,5 +71,11 @@ def _mark_discs(bits, x, y, radius):
         for j in range(max(0, int(np.ceil(y[k] - r))), min(n_y, int(np.floor(y[k] + r)) + 1)):
             reach = np.sqrt(r * r - (j - y[k]) ** 2)
             first = max(0, int(np.ceil(x[k] - reach)))
+            if n_changed + n_x > changed.size:
+                changed = np.concatenate((changed, np.empty(changed.size + n_x, np.intp)))
             for i in range(first, min(n_x, int(np.floor(x[k] + reach)) + 1)):
-                bits[j, i] |= STARLIT
+                if not bits[j, i] & STARLIT:
+                    bits[j, i] |= STARLIT
+                    changed[n_changed] = j * n_x + i
+                    n_changed += 1
+    return changed[:n_changed]

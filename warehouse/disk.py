@@ -53,8 +53,12 @@ def replace(draft: Path, path: Path) -> None:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file that appears whole or not at all."""
     draft = path.with_name(f".{path.name}.draft")
-    draft.write_bytes(content)
-    replace(draft, path)
+    try:
+        draft.write_bytes(content)
+        replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _is_full(error: Exception) -> bool:

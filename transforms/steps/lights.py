@@ -12,9 +12,9 @@ import duckdb
 import polars as pl
 
 from ...errors import FrameError, StarmusterError, WarehouseError, about
-from ...warehouse import packages
 from ...warehouse.config import Photometry
 from ...warehouse.packages import table_schemas
+from ...warehouse.parts import read_part
 from ...warehouse.runs import PARTS, Run
 from ...warehouse.store import Warehouse
 from ..pool import Outcome, run_tasks
@@ -206,7 +206,7 @@ def _seal(run: Run, outcomes: list[Outcome], *, say: Callable[[str], None]) -> C
     failed: list[LightTask] = []
     for outcome in outcomes:
         if outcome.error is None:
-            for name, rows in packages.read_tables(outcome.result or Path()).items():
+            for name, rows in read_part(outcome.result or Path()).items():
                 tables[name].append(rows)
             continue
         error = outcome.error

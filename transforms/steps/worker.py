@@ -12,8 +12,8 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from ...errors import CalibrationError, PhotometryError, RegistrationError
-from ...warehouse import packages
 from ...warehouse.config import Photometry as PhotometrySettings
+from ...warehouse.parts import write_part
 from ..astrometry import (
     carried_wcs,
     pixel_positions,
@@ -64,7 +64,7 @@ def inspect_light(task: LightTask) -> Inspection:
 
 
 def measure_light(task: LightTask) -> Path:
-    """Measure all stars of a field on one frame; return the package of rows that was left.
+    """Measure all stars of a field on one frame; return the part with its rows.
 
     Raises
     ------
@@ -73,8 +73,8 @@ def measure_light(task: LightTask) -> Path:
     """
     if task.field is None or task.parts is None:
         raise PhotometryError(f"{task.path}: no field given.")
-    part = task.parts / task.key
-    if (part / "manifest.json").is_file():
+    part = task.parts / f"{task.key}.part"
+    if part.is_file():
         return part
     seen = _see(task)
     header = judged_header(task)
@@ -117,7 +117,7 @@ def measure_light(task: LightTask) -> Path:
         name: frame.with_columns(pl.lit(task.frame_id, pl.Int32).alias("frame_id"))
         for name, frame in tables.items()
     }
-    return packages.write(task.parts, task.key, rows, step="photometry")
+    return write_part(part, rows)
 
 
 def judged_header(task: LightTask) -> Verdict:
