@@ -56,7 +56,7 @@ def starlight_marked(  # noqa: PLR0917
     try:
         yield marked
     finally:
-        marked.reshape(-1)[changed] ^= np.uint8(STARLIT)
+        _unmark(marked.reshape(-1), changed)
 
 
 @njit(cache=True, nogil=True)
@@ -79,3 +79,9 @@ def _mark_discs(bits, x, y, radius):
                     changed[n_changed] = j * n_x + i
                     n_changed += 1
     return changed[:n_changed]
+
+
+@njit(cache=True, nogil=True)
+def _unmark(bits, changed):
+    for place in changed:
+        bits[place] ^= STARLIT
