@@ -227,6 +227,17 @@ def test_what_a_profile_misses_is_in_the_error_of_fluxes_by_fit_alone(night):
     assert fit**2 == pytest.approx(before[1] ** 2 + 0.02**2 * (1000**2 + 400**2))
 
 
+def test_the_light_of_neighbours_is_in_the_error_where_stars_are_elongated(night):
+    night.con.execute("update aperture_flux set neighbour_slope_adu = -250 where source_id = 1")
+    query = "select flux_err_adu from light_curve where frame_id = 1 and source_id = 1"
+    before = night.one(query)["flux_err_adu"]
+    night.con.execute("update frame_quality set elongation = 1.3 where frame_id = 1")
+    after = night.one(query)["flux_err_adu"]
+    assert after**2 == pytest.approx(before**2 + (0.5 * math.log(1.3) * 250) ** 2)
+    night.con.execute("update frame_quality set elongation = 1.0 where frame_id = 1")
+    assert night.one(query)["flux_err_adu"] == pytest.approx(before)
+
+
 def test_scintillation_is_that_of_osborn_2015(sky):
     expected = math.sqrt(1e-5 * 1.5**2 * 0.5 ** (-4 / 3) / 60 * 1.2**3 * math.exp(-2 * 1268 / 8000))
     row = sky.one(

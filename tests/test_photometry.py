@@ -15,6 +15,7 @@ from starmuster.transforms.flags import Flag
 from starmuster.transforms.mask import PixelMask
 from starmuster.transforms.photometry import forced_photometry
 from starmuster.transforms.photometry_rows import APERTURE_FLUX_SCHEMA, MEASUREMENT_SCHEMA
+from starmuster.transforms.shapes import SIGMA_PER_FWHM
 
 FWHM = 3.5
 STAR_SIGMA = FWHM / 2.3548
@@ -240,7 +241,7 @@ def test_a_frame_of_nan_gives_null_fluxes_with_the_reason():
 def test_neighbours_in_the_aperture_are_told_by_their_share_of_light():
     x, y = np.array([50.0, 55.0, 150.0, 160.5]), np.full(4, 50.0)
     flux = np.array([1000.0, 1000.0, 100.0, 1e5])
-    blend = blending(x, y, flux, radius_pix=[4.0, 8.0], fwhm_pix=SEEN_FWHM)
+    blend, _ = blending(x, y, flux, radius_pix=[4.0, 8.0], fwhm_pix=SEEN_FWHM)
     image = gaussian_stars(x, y, flux, (100, 210))
     for k in range(4):
         own = gaussian_stars(x[k : k + 1], y[k : k + 1], flux[k : k + 1], image.shape)
@@ -254,6 +255,26 @@ def test_neighbours_in_the_aperture_are_told_by_their_share_of_light():
     blended = Flag.BLENDED.value
     assert flags_of(result.aperture_flux, 1).tolist() == [blended, blended, 0, 0]
     assert flags_of(result.aperture_flux, 3).tolist() == [blended, blended, blended, 0]
+
+
+def test_the_light_of_neighbours_changes_with_the_seeing_as_told():
+    rng = np.random.default_rng(71)
+    x, y = rng.uniform(0, 60, (2, 60))
+    flux, radius, step = 10 ** rng.uniform(2, 4, 60), np.array([2.5, 4.0, 8.0]), 1e-4
+    share, slope = blending(x, y, flux, radius_pix=radius, fwhm_pix=4.0)
+
+    def light(fwhm_pix):  # of neighbours over the whole light of the star
+        own = -np.expm1(-0.5 * (radius / (fwhm_pix * SIGMA_PER_FWHM)) ** 2)
+        return blending(x, y, flux, radius_pix=radius, fwhm_pix=fwhm_pix)[0] * own, own
+
+    (more, _), (less, _), (_, own) = (light(4.0 * np.exp(s)) for s in (step, -step, 0.0))
+    np.testing.assert_allclose(slope * own, (more - less) / (2 * step), rtol=1e-3, atol=1e-4)
+    assert (slope[share == 0] == 0).all()
+    # next to a star twice as bright an elongated image moves some per cent of the light
+    result = measure(gaussian_stars([50.0, 56.0], [50.0, 50.0], [1e4, 2e4], (100, 210)) + 10,
+                     [50.0, 56.0], [50.0, 50.0], np.array([1e4, 2e4]))  # fmt: skip
+    found = result.aperture_flux["neighbour_slope_adu"].to_numpy().reshape(2, -1)
+    assert found[0, 0] > 1.9 * found[1, 0] > 0
 
 
 def test_neighbours_off_the_frame_and_stars_without_flux_count_too():

@@ -173,7 +173,9 @@ def forced_photometry(
     x, y, flux = (_column(sources, name) for name in ("x_pix", "y_pix", "flux_adu"))
     n_y, n_x = image.shape
     inside = (x >= -0.5) & (x < n_x - 0.5) & (y >= -0.5) & (y < n_y - 0.5)
-    blend = blending(x, y, flux, radius_pix=pixels.radius, fwhm_pix=fwhm_pix)[inside]
+    blend, slope = (
+        each[inside] for each in blending(x, y, flux, radius_pix=pixels.radius, fwhm_pix=fwhm_pix)
+    )
     named = sources.filter(pl.Series(inside))
     sky = _sky(pixels, x[inside], y[inside], background)
     stars = _seen(pixels, x[inside], y[inside], flux[inside], sky)
@@ -206,6 +208,7 @@ def forced_photometry(
         n_pix=circles.area,
         missing_fraction=circles.missing,
         flags=aperture_flags | np.where(blend > blend_limit, Flag.BLENDED.value, 0),
+        neighbour_slope_adu=circles.net / (1 + blend) * slope,
     )
     return Photometry(
         measurement, fluxes, growth_rows(growth, apertures), int(np.count_nonzero(~inside))

@@ -36,6 +36,7 @@ APERTURE_FLUX_SCHEMA = {
     "sky_adu_per_pix": pl.Float32,
     "residual_fraction": pl.Float32,
     "neighbour_adu": pl.Float32,
+    "neighbour_slope_adu": pl.Float32,
     "flags": pl.Int32,
 }
 
@@ -103,6 +104,7 @@ def aperture_rows(
     sky_adu_per_pix: NDArray | None = None,
     residual_fraction: NDArray | None = None,
     neighbour_adu: NDArray | None = None,
+    neighbour_slope_adu: NDArray | None = None,
 ) -> pl.DataFrame:
     """Give a row for each star and aperture; every array has shape (n, n_aperture)."""
     n_source = source_id.len()
@@ -116,6 +118,9 @@ def aperture_rows(
             "sky_adu_per_pix": None if sky_adu_per_pix is None else sky_adu_per_pix.ravel(),
             "residual_fraction": None if residual_fraction is None else residual_fraction.ravel(),
             "neighbour_adu": None if neighbour_adu is None else neighbour_adu.ravel(),
+            "neighbour_slope_adu": None
+            if neighbour_slope_adu is None
+            else neighbour_slope_adu.ravel(),
             "flags": flags.ravel(),
         },
         schema_overrides=APERTURE_FLUX_SCHEMA,

@@ -23,6 +23,7 @@ chosen as materialized (
         frame_noise.gain_e_per_adu,
         frame_quality.sky_adu as frame_sky_adu,
         frame_quality.sky_rms_adu as frame_rms_adu,
+        frame_quality.elongation,
         coalesce(frame_quality.flags, 0) as frame_flags
     from field_frame
     join frame using (frame_id)
@@ -50,6 +51,9 @@ select
         null, null, null,
         profile_err_adu := profile_err_adu(
             point_spread.profile_err, aperture_flux.flux_adu, aperture_flux.neighbour_adu
+        ),
+        neighbour_err_adu := neighbour_err_adu(
+            aperture_flux.neighbour_slope_adu, chosen.elongation
         )
     ) / chosen.exposure_s as flux_err_adu,
     is_clean(measurement.flags | aperture_flux.flags | chosen.frame_flags) as is_clean,

@@ -61,6 +61,7 @@ with placed as (
         measurement.peak_adu,
         measurement.fwhm_pix,
         frame_quality.fwhm_pix as frame_fwhm_pix,
+        frame_quality.elongation as frame_elongation,
         pixel_noise_adu(
             measurement.sky_adu_per_pix,
             measurement.sky_rms_adu,
@@ -100,6 +101,7 @@ measured as (
         aperture_flux.flux_adu,
         aperture_flux.n_pix,
         aperture_flux.neighbour_adu,
+        aperture_flux.neighbour_slope_adu,
         placed.flags | aperture_flux.flags as flags
     from placed
     join aperture_flux using (frame_id, source_id)
@@ -112,7 +114,8 @@ with_error as (
         flux_err_adu(
             flux_adu, gain_e_per_adu, n_pix, n_sky_pix, pixel_noise_adu, flat_noise, frame_fwhm_pix,
             scintillation(aperture_m, elevation_m, exposure_s, airmass),
-            profile_err_adu := profile_err_adu(profile_err, flux_adu, neighbour_adu)
+            profile_err_adu := profile_err_adu(profile_err, flux_adu, neighbour_adu),
+            neighbour_err_adu := neighbour_err_adu(neighbour_slope_adu, frame_elongation)
         ) as flux_err_adu
     from measured
 )
