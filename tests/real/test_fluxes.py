@@ -66,8 +66,8 @@ def audit(reduced) -> pl.DataFrame:
     return pl.DataFrame(reduced.command("sql", "error_audit"))
 
 
-# the floor of M13 is that of its crowd, and known to some 0.005 mag from two frames a band
-@pytest.mark.parametrize(("field", "largest_floor_mag"), [("LPSEB35", 0.006), ("M13", 0.02)])
+# M13's two g frames differ by a cloud with structure (0.0123 mag); the other bands reach 0.0105
+@pytest.mark.parametrize(("field", "largest_floor_mag"), [("LPSEB35", 0.006), ("M13", 0.014)])
 def test_bright_constant_stars_scatter_as_their_errors_and_the_stated_floor_say(
     audit, field, largest_floor_mag
 ):
