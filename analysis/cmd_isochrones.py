@@ -25,6 +25,7 @@ DEFAULT_DM = 10.0
 MAX_STAR = 3000  # beyond, a fit takes a random share
 LITTLE_GAIN = 0.3  # logarithm of how much likelier a star is with the isochrone; clusters: 1 to 3
 SAFE_ERR_MAG = 0.2  # stars less well measured tell an isochrone nothing
+BELIEVABLE = {"binaries": 0.8, "field": 0.8, "jitter": 0.08}  # most of the fitted; jitter in mag
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,10 +206,26 @@ def what_limits(diagram: Diagram, fit: IsochroneFit) -> list[str]:
             "least squares takes pairs for single stars, which pulls it bright by some 0.05 mag; "
             "its errors leave that out. Take the posterior"
         )
-    found += _of_chain(fit)
+    found += [*_of_shares(fit), *_of_chain(fit)]
     if fit.problem.extinction.law != FIXED and grid.photometric_system.startswith("Gaia"):
         found.append("one extinction coefficient a band: in Gaia's wide bands it depends on colour")
     return found
+
+
+def _of_shares(fit: IsochroneFit) -> list[str]:
+    """Say which share or scatter came out as no cluster has it: it takes up what is wrong."""
+    told = {
+        "binaries": "{:.0%} of the stars are taken for unresolved pairs",
+        "field": "{:.0%} of the stars are taken for field stars",
+        "jitter": "every star is given {:.3f} mag of scatter beyond its error",
+    }
+    return [
+        f"{told[name].format(fit.values[name]).replace('%', ' %')}, more than is believable: "
+        f"neighbours' light, errors that are too small, or an isochrone that does not fit; all "
+        f"other parameters lean on it. Limit the stars, or --hold {name}"
+        for name, most in BELIEVABLE.items()
+        if name in fit.errors and fit.values[name] > most
+    ]
 
 
 def _of_chain(fit: IsochroneFit) -> list[str]:

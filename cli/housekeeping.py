@@ -121,6 +121,8 @@ def sql(
         sys.stdout.write(csv_text(rows))
     else:
         SESSION.rows(rows)
+    if rows.is_empty() and query in known:
+        _tell_pending()
 
 
 def describe(table: str | None = None, /) -> None:
@@ -190,6 +192,14 @@ def header(file: Path, /) -> None:
     if not file.is_file():
         raise UsageError(f"{file}: no such file.")
     SESSION.rows(explain(file))
+
+
+def _tell_pending() -> None:
+    """Say what may fill an empty answer: what was not worked on yet, as after an upgrade."""
+    left = [row for row in SESSION.warehouse().query("pending").iter_rows() if row[1]]
+    if left:
+        steps = ", ".join(f"{step} ({n} frames)" for step, n in left)
+        SESSION.say(f"pending: {steps}; `starmuster run` works on it")
 
 
 def _list_queries() -> None:

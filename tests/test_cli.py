@@ -269,6 +269,14 @@ def test_shipped_queries_are_listed_and_run_without_rows(asked):
         assert asked("sql", name) == (0, [])
 
 
+def test_an_empty_answer_tells_what_is_pending(run, build, four_stars):
+    folder = build(four_stars.night()).folder
+    code, out, err = run("sql", "ramp_levels", "-w", folder)
+    assert (code, out.count("│")) == (0, 0)
+    assert "pending: reference (7 frames); `starmuster run`" in err
+    assert "pending" not in run("sql", "select 1 where false", "-w", folder)[2]
+
+
 def test_tables_are_described_with_units(asked):
     _, tables = asked("describe")
     names = {row["table_name"] for row in tables}

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import datetime
 from importlib.resources import files
 
@@ -17,7 +18,7 @@ from starmuster.analysis.cmd_page import Setting, page_data, render_diagram_page
 from starmuster.analysis.cmd_report import CmdReport, cmd_page
 from starmuster.analysis.colour_magnitude import Diagram, Selection
 from starmuster.analysis.extinction import find_law
-from starmuster.analysis.isochrone_fit import fit_posterior
+from starmuster.analysis.isochrone_fit import by_hand, fit_posterior
 from starmuster.analysis.isochrone_parameters import distance_modulus
 from starmuster.analysis.isochrones import Grid
 from starmuster.analysis.page import render_page
@@ -244,9 +245,25 @@ def test_a_report_holds_fit_zero_points_and_selection_in_both_formats(diagram, i
     assert len(corner_figure(fit).axes) == len(fit.problem.free) ** 2
 
 
-def test_an_instrumental_diagram_needs_a_distance_and_a_reddening(diagram, isochrones):
-    from dataclasses import replace
+@pytest.mark.parametrize(
+    ("name", "values", "told"),
+    [
+        ("binaries", (0.5, 0.92), "92 % of the stars are taken for unresolved pairs"),
+        ("field", (0.4, 0.9), "90 % of the stars are taken for field stars"),
+        ("jitter", (0.02, 0.095), "0.095 mag of scatter"),
+    ],
+)
+def test_a_share_that_no_cluster_has_is_told(diagram, isochrones, name, values, told):
+    fit = by_hand(
+        make_problem(diagram, [isochrones], Wanted(age_gyr=12.0, feh_dex=-1.35), fit=False)
+    )
+    fit = replace(fit, method="posterior", errors={name: 0.01})
+    for value, is_told in zip(values, (False, True), strict=True):
+        found = what_limits(diagram, replace(fit, values=fit.values | {name: value}))
+        assert any(told in text and f"--hold {name}" in text for text in found) == is_told
 
+
+def test_an_instrumental_diagram_needs_a_distance_and_a_reddening(diagram, isochrones):
     raw = replace(diagram, photometric_system=None)
     with pytest.raises(UsageError, match="magnitudes are instrumental"):
         make_problem(raw, [isochrones], Wanted(distance_pc=7200.0), fit=True)
