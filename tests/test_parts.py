@@ -23,7 +23,9 @@ def complete(tables, fill):
 
 
 def test_a_part_holds_the_rows_in_the_columns_of_their_tables(tmp_path, fill):
-    path = write_part(tmp_path / "new" / "a.part", complete(TABLES, fill))
+    given = complete(TABLES, fill)
+    given["wcs_residual"] = given["wcs_residual"].select("frame_id", "x_pix")
+    path = write_part(tmp_path / "new" / "a.part", given)
     found = read_part(path)
     assert list(found) == list(TABLES)
     for name, rows in found.items():
@@ -45,10 +47,17 @@ def test_a_damaged_part_is_refused(tmp_path, fill, damage):
         read_part(path)
 
 
-def test_rows_that_fit_no_table_are_refused(tmp_path):
-    with pytest.raises(PackageError, match="no column starlets"):
-        write_part(tmp_path / "a.part", {"product": pl.DataFrame({"starlets": [1]})})
-    assert not any(tmp_path.iterdir())
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"starlets": [1]}, "no column starlets"),
+        ({"frame_id": [1], "step": [None], "recipe": ["a"], "state": ["done"]}, "null in step"),
+    ],
+)
+def test_rows_that_fit_no_table_are_refused(tmp_path, rows, message):
+    path = write_part(tmp_path / "a.part", {"product": pl.DataFrame(rows)})
+    with pytest.raises(PackageError, match=message):
+        read_part(path)
 
 
 def test_a_full_disk_is_told_and_leaves_no_part(small_disk):

@@ -20,16 +20,17 @@ DIGEST_BYTE = 16
 
 
 def write_part(path: Path, tables: Mapping[str, pl.DataFrame]) -> Path:
-    """Write rows, brought into the columns of their tables; the file appears whole or not at all.
+    """Write rows as they are; the file appears whole or not at all.
+
+    What the columns of a table are only the reader has to know: a worker that asked for them held
+    a database for that.
 
     Raises
     ------
-    PackageError
-        If the rows do not fit their tables.
     DiskFullError
         If there is no room.
     """
-    content = {name: _packed(conform(name, rows)) for name, rows in tables.items()}
+    content = {name: _packed(rows) for name, rows in tables.items()}
     index = json.dumps({name: len(block) for name, block in content.items()}).encode()
     body = b"\n".join([index, b"".join(content.values())])
     with disk.room_for(path.parent, len(body)):
@@ -39,12 +40,12 @@ def write_part(path: Path, tables: Mapping[str, pl.DataFrame]) -> Path:
 
 
 def read_part(path: Path) -> dict[str, pl.DataFrame]:
-    """Read all tables of a part.
+    """Read all tables of a part, their rows brought into the columns of the tables.
 
     Raises
     ------
     PackageError
-        If it is missing or not what `write_part` wrote.
+        If it is missing or not what `write_part` wrote, or rows do not fit their table.
     """
     try:
         content = path.read_bytes()
@@ -58,7 +59,7 @@ def read_part(path: Path) -> dict[str, pl.DataFrame]:
     start = body.index(b"\n") + 1
     tables: dict[str, pl.DataFrame] = {}
     for name, size in json.loads(body[:start]).items():
-        tables[name] = pl.read_ipc(io.BytesIO(body[start : start + size]))
+        tables[name] = conform(name, pl.read_ipc(io.BytesIO(body[start : start + size])))
         start += size
     return tables
 
