@@ -101,14 +101,15 @@ def _look_alikes(field_shape: NDArray, frame_shape: NDArray) -> tuple[NDArray, N
 def nearest_points(
     points: NDArray, queries: NDArray, radius: float, n_near: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Find the nearest points to each query: distances (inf beyond the radius) and rows.
+    """Find the nearest points to each query: distances (inf from the radius on) and rows.
 
-    Both have shape (n_query, n_near).
+    Both have shape (n_query, n_near); a row that belongs to no distance has no meaning.
     """
-    distance, row = KDTree(points).query(queries, k=n_near)
+    distance, row = KDTree(points).query(queries, k=n_near, distance_upper_bound=radius)
+    row = np.minimum(row, max(0, len(points) - 1))
     shape = (len(queries), n_near)
     distance, row = np.reshape(distance, shape), np.reshape(row, shape).astype(np.intp)
-    return np.where(distance < radius, distance, np.inf), row
+    return distance, row
 
 
 def _voted(

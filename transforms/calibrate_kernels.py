@@ -27,11 +27,12 @@ def _take_off(out, image, j, factor):
 def _start_row(source, j, row_level, column_level, numbers, out, bits):  # noqa: PLR0917
     """Copy a raw row, judge it, and take the overscan off."""
     saturation, nonlinear = numbers[0], numbers[1]
+    # one loop for each array that is written: the compiler turns these into vector instructions
     for i in range(out.size):
-        value = np.float32(source[i])
-        out[i] = value
-        bits[i] = np.uint8(SATURATED_BIT * (value >= saturation)) | np.uint8(
-            NONLINEAR_BIT * (value >= nonlinear)
+        out[i] = np.float32(source[i])
+    for i in range(out.size):
+        bits[i] = np.uint8(SATURATED_BIT * (out[i] >= saturation)) | np.uint8(
+            NONLINEAR_BIT * (out[i] >= nonlinear)
         )
     if row_level.size:
         level = row_level[j]
@@ -56,7 +57,6 @@ def _linearise(out, bits, level, factor, found):
 def _divide(out, bits, flat, j, min_flat, divisor):  # noqa: PLR0917
     """Divide a row by its flat where that is of use; `divisor` is what it was divided by."""
     row = flat[j]
-    # one loop for each array that is written: the compiler turns these into vector instructions
     for i in range(out.size):
         is_lit = (row[i] > min_flat) & (row[i] < np.float32(np.inf))
         divisor[i] = row[i] if is_lit else np.float32(1)

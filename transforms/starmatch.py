@@ -222,16 +222,13 @@ def _log_chance(registration: Registration, field: _Stars, frame: _Stars, n_pair
     there = _carry(registration, field.xy[:N_VERIFY])
     there = there[frame.holds(there)]
     tolerance_pix = 2 * LAST_TOLERANCE_PIX
-    n_hit = n_try = 0
-    for ring in (6, 10, 15):
-        for angle in np.arange(8) * np.pi / 4:
-            step = ring * tolerance_pix * np.array([np.cos(angle), np.sin(angle)])
-            moved = there + step
-            moved = moved[frame.holds(moved)]
-            if len(moved) > 0:
-                distance, _ = nearest_points(frame.xy[:N_VERIFY], moved, tolerance_pix)
-                n_hit += np.count_nonzero(np.isfinite(distance))
-                n_try += len(moved)
+    rings = tolerance_pix * np.array([6, 10, 15])
+    angles = np.arange(8) * np.pi / 4
+    steps = np.multiply.outer(rings, np.column_stack([np.cos(angles), np.sin(angles)]))
+    moved = (there + steps.reshape(-1, 1, 2)).reshape(-1, 2)
+    moved = moved[frame.holds(moved)]
+    distance, _ = nearest_points(frame.xy[:N_VERIFY], moved, tolerance_pix)
+    n_hit, n_try = np.count_nonzero(np.isfinite(distance)), len(moved)
     area = max(float(np.prod(frame.high - frame.low)), 1.0)
     expected = len(frame.xy[:N_VERIFY]) * np.pi * tolerance_pix**2 / area
     share = min(0.99, max(n_hit / max(n_try, 1), expected))
