@@ -107,13 +107,13 @@ def write(folder: Path, name: str, pixels: np.ndarray, cards: dict, i: int) -> N
 
 
 @pytest.fixture(scope="module")
-def night(tmp_path_factory) -> Night:
+def night(tmp_path_factory, new_warehouse) -> Night:
     place = tmp_path_factory.mktemp("bad")
     folder, frames = place / "warehouse", place / "frames"
     frames.mkdir()
     for i, (name, pixels, cards) in enumerate(GOOD + WHOLE + CUT + FAILED + REFUSED):
         write(frames, name, pixels, cards, i)
-    assert main(["init", str(folder)]) == 0
+    new_warehouse(folder)
     return Night(folder, frames, main(["-w", str(folder), "ingest", str(frames), "--jobs", "1"]))
 
 
