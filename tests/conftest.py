@@ -24,11 +24,6 @@ from starmuster.warehouse.runs import Run
 from starmuster.warehouse.store import DATABASE_NAME, Warehouse
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Run a file more than there are cores: some tests wait, for locks, pools and deadlines."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_finish() -> None:
     """Spare the collector what was imported, which lives as long as the tests do."""
     gc.collect()

@@ -14,6 +14,8 @@ from starmuster.cli import main
 from starmuster.ingest.synthetic_pixels import render_stars
 from starmuster.warehouse.store import Warehouse
 
+pytestmark = pytest.mark.long  # each rests on a whole night, reduced
+
 SHAPE = N_Y, N_X = 150, 170
 SKY_ADU, NOISE_ADU, GAIN = 400.0, 6.0, 1.5
 START = datetime(2024, 3, 8, 21)

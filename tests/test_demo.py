@@ -1,8 +1,10 @@
 """The demo: the commands a user types, held against the truth, in a folder of its own."""
 
+import io
 import json
 import shlex
-from dataclasses import replace
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -27,16 +29,27 @@ SMALL = replace(
 )
 
 
+@dataclass(frozen=True)
+class Demo:
+    """A demo's folder, and what it printed and said."""
+
+    folder: Path
+    out: str
+    told: str
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A folder that does not exist yet."""
-    return tmp_path_factory.mktemp("demo") / "made"
+def demo(tmp_path_factory) -> Demo:
+    """A demo in a folder that did not exist, all of it recovered."""
+    folder = tmp_path_factory.mktemp("demo") / "made"
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as told:
+        assert run_demo(folder, plan=SMALL) == 0
+    return Demo(folder, out.getvalue(), told.getvalue())
 
 
 @pytest.mark.long
-def test_the_demo_types_the_commands_and_recovers_what_was_injected(folder, capsys):
-    assert run_demo(folder, plan=SMALL) == 0
-    out, told = capsys.readouterr()
+def test_the_demo_types_the_commands_and_recovers_what_was_injected(demo):
+    out, told = demo.out, demo.told
     fields = [line for line in told.splitlines() if line.startswith("field")]
     assert len(set(fields)) == len(fields) > 0
     typed = [shlex.split(line[2:]) for line in out.splitlines() if line.startswith("$ ")]
@@ -47,13 +60,15 @@ def test_the_demo_types_the_commands_and_recovers_what_was_injected(folder, caps
         assert abs(float(line.split()[-2])) <= MOST_SIGMA, line
     page = next(Path(line.split()[-1]) for line in out.splitlines() if line.endswith(".html"))
     assert "what was injected" in page.read_text(encoding="utf-8")
-    noted = Warehouse(folder / "warehouse").sql("from run order by run_id")["command"].to_list()
+    noted = (
+        Warehouse(demo.folder / "warehouse").sql("from run order by run_id")["command"].to_list()
+    )
     assert [shlex.split(line)[3] for line in noted][:2] == ["ingest", "import"]
 
 
 @pytest.mark.long
-def test_what_the_demo_suggests_next_works(folder, capsys):
-    for line in _suggested(folder):
+def test_what_the_demo_suggests_next_works(demo, capsys):
+    for line in _suggested(demo.folder):
         assert main([*shlex.split(line)[1:], "--json"]) == 0
         assert json.loads(capsys.readouterr().out)
 
@@ -67,10 +82,13 @@ def _suggested(folder: Path) -> list[str]:
 
 @pytest.mark.long
 def test_a_demo_made_anew_answers_with_one_document_and_owns_up_to_what_it_missed(
-    folder, capsys, monkeypatch
+    tmp_path, capsys, monkeypatch
 ):
+    folder, plan = tmp_path / "made", replace(SMALL, n_light=6)
+    assert run_demo(folder, plan=plan) == 1
+    capsys.readouterr()
     monkeypatch.setattr(SESSION, "as_json", True)
-    assert run_demo(folder, plan=replace(SMALL, n_light=6)) == 1
+    assert run_demo(folder, plan=plan) == 1
     document = json.loads(capsys.readouterr().out)
     assert document["is_recovered"] is False
     assert document["report"]["verdict"] != "transit"

@@ -348,12 +348,14 @@ def test_make_targets_that_are_shown_exist():
         assert shown <= targets, name_of(page)
 
 
+@pytest.mark.long
 def test_the_readme_can_be_typed_along(played):
     assert len(played.outcomes) > 15
     failed = [(step.command, output) for step, status, output in played.outcomes if status]
     assert failed == []
 
 
+@pytest.mark.long
 def test_what_the_readme_prints_has_the_columns_that_are_printed(played):
     if IS_WRITING:
         write_readme(played)
@@ -382,6 +384,7 @@ def write_readme(played: Played) -> None:
     written(README, done + left)
 
 
+@pytest.mark.long
 def test_the_python_example_of_the_readme_runs(played):
     (example,) = blocks(text_of(README), "python")
     found: dict[str, Any] = {}
@@ -581,6 +584,7 @@ def test_every_document_has_the_keys_and_types_that_are_documented(documents):
                 assert is_fit, (where, key, value)
 
 
+@pytest.mark.long
 def test_checks_tell_the_rows_each_of_them_found(played):
     assert document_of("check") == dict.fromkeys(sql.scripts("checks"), 0)
 

@@ -20,6 +20,8 @@ from starmuster.transforms.registration import identity_registration
 from starmuster.transforms.sightings import Sighting, merge_sightings
 from starmuster.warehouse.store import Warehouse
 
+pytestmark = pytest.mark.long  # each rests on a whole night, reduced
+
 N_X, N_Y, SCALE = 260, 200, 1.0
 RA_DEG, DEC_DEG = 210.0, 30.0
 START = datetime(2024, 3, 8, 21)

@@ -542,6 +542,7 @@ def blind(tmp_path_factory, new_warehouse) -> Night:
     return Night(place / "frames", truth, place / "warehouse", 0, document)
 
 
+@pytest.mark.long
 def test_lights_without_calibration_frames_and_wcs_go_through_and_say_so(blind):
     assert blind.ingested["frames_measured"] == SMALL_PLAN.n_light
     (field,) = told(blind.warehouse, "fields")
@@ -552,6 +553,7 @@ def test_lights_without_calibration_frames_and_wcs_go_through_and_say_so(blind):
     assert all(kind in reason for reason in reasons for kind in ("bias", "dark", "flat"))
 
 
+@pytest.mark.long
 def test_a_field_without_a_sky_solution_is_asked_for_by_tied_names(blind, tmp_path):
     own = blind.copied(tmp_path / "warehouse")
     code, document = asked(own.warehouse, "light-curve", "Demo-1 b")

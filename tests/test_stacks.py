@@ -26,6 +26,8 @@ from starmuster.transforms.flags import Flag
 from starmuster.transforms.photometry import forced_photometry
 from starmuster.warehouse.store import Warehouse
 
+pytestmark = pytest.mark.long  # each rests on a whole night, reduced
+
 PLAN = NightPlan(
     seed=23,
     n_x_pix=260,
@@ -291,7 +293,6 @@ def off_pix(night: Night, places: pl.DataFrame) -> np.ndarray:
     return 3600 * apart / PLAN.scale_arcsec_per_pix
 
 
-@pytest.mark.long
 def test_a_stack_serves_as_detection_image(night, ask, tmp_path):
     own = night.copied(tmp_path)
     # as if the frames had shown the brighter half only
@@ -313,7 +314,6 @@ def test_a_stack_serves_as_detection_image(night, ask, tmp_path):
     assert own.sql("from search where stack_id is not null").height == 1
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(("image", "n_frame"), [("stack", 5), ("best frame", 1)])
 def test_stars_are_looked_for_where_the_settings_say(night, ask, tmp_path, image, n_frame):
     own = night.copied(tmp_path)
