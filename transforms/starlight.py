@@ -52,18 +52,19 @@ def starlight_marked(  # noqa: PLR0917
     marked = bits if bits.size else np.zeros(image.shape, np.uint8)
     if not marked.flags.writeable:
         marked = marked.copy()
-    changed = _mark_discs(marked, x, y, core_pix * np.sqrt(steps ** (1 / BETA) - 1))
+    spans, before = _mark_discs(marked, x, y, core_pix * np.sqrt(steps ** (1 / BETA) - 1))
     try:
         yield marked
     finally:
-        _unmark(marked.reshape(-1), changed)
+        _restore(marked.reshape(-1), spans, before)
 
 
 @njit(cache=True, nogil=True)
 def _mark_discs(bits, x, y, radius):
-    """Mark the pixels of discs that are not yet; return where they are in the flat array."""
+    """Mark discs; return their rows, (start in the flat bits, size), and what was in them."""
     n_y, n_x = bits.shape
-    changed, n_changed = np.empty(1024, np.intp), 0
+    spans, n_span = np.empty((1024, 2), np.intp), 0
+    before, n_before = np.empty(1 << 16, np.uint8), 0
     for k in range(x.size):
         r = radius[k]
         if not r > 0:
@@ -71,17 +72,26 @@ def _mark_discs(bits, x, y, radius):
         for j in range(max(0, int(np.ceil(y[k] - r))), min(n_y, int(np.floor(y[k] + r)) + 1)):
             reach = np.sqrt(r * r - (j - y[k]) ** 2)
             first = max(0, int(np.ceil(x[k] - reach)))
-            if n_changed + n_x > changed.size:
-                changed = np.concatenate((changed, np.empty(changed.size + n_x, np.intp)))
-            for i in range(first, min(n_x, int(np.floor(x[k] + reach)) + 1)):
-                if not bits[j, i] & STARLIT:
-                    bits[j, i] |= STARLIT
-                    changed[n_changed] = j * n_x + i
-                    n_changed += 1
-    return changed[:n_changed]
+            row = bits[j, first : max(first, min(n_x, int(np.floor(x[k] + reach)) + 1))]
+            if n_before + row.size > before.size:
+                before = np.concatenate((before, np.empty(before.size + n_x, np.uint8)))
+            if n_span == len(spans):
+                spans = np.concatenate((spans, np.empty_like(spans)))
+            for i in range(row.size):
+                before[n_before + i] = row[i]
+            for i in range(row.size):
+                row[i] |= STARLIT
+            spans[n_span, 0], spans[n_span, 1] = j * n_x + first, row.size
+            n_span, n_before = n_span + 1, n_before + row.size
+    return spans[:n_span], before[:n_before]
 
 
 @njit(cache=True, nogil=True)
-def _unmark(bits, changed):
-    for place in changed:
-        bits[place] ^= STARLIT
+def _restore(bits, spans, before):
+    """Put back what was in the rows of discs, the last first: discs overlap."""
+    stop = before.size
+    for k in range(len(spans) - 1, -1, -1):
+        start, size = spans[k]
+        stop -= size
+        for i in range(size):
+            bits[start + i] = before[stop + i]
