@@ -26,6 +26,8 @@ from starmuster.ingest.synthetic import NightPlan, Truth, write_night
 from starmuster.warehouse.runs import PARTS, Run
 from starmuster.warehouse.store import Warehouse
 
+pytestmark = pytest.mark.long  # each rests on a whole night, reduced
+
 PLAN = NightPlan(
     seed=5,
     n_x_pix=240,
@@ -121,7 +123,6 @@ def undisturbed(truth, frames, tmp_path_factory, new_warehouse) -> tuple[Path, f
     return folder, time.monotonic() - start
 
 
-@pytest.mark.long
 def test_kills_at_any_moment_lose_no_row_and_double_none(undisturbed, frames, warehouse):
     expected, seconds = undisturbed
     moments = random.Random(20240308)
@@ -138,7 +139,6 @@ def test_kills_at_any_moment_lose_no_row_and_double_none(undisturbed, frames, wa
     assert not (warehouse.packages / PARTS).exists()
 
 
-@pytest.mark.long
 def test_an_interrupt_ends_with_130_and_the_next_run_goes_on(undisturbed, frames, warehouse):
     process = started(warehouse.folder, "ingest", frames)
     assert process.stderr is not None
@@ -159,7 +159,6 @@ def test_an_interrupt_ends_with_130_and_the_next_run_goes_on(undisturbed, frames
     assert_same(warehouse.folder, rows(undisturbed[0]))
 
 
-@pytest.mark.long
 def test_a_killed_worker_costs_nothing(undisturbed, frames, warehouse):
     process = started(warehouse.folder, "ingest", frames, "--jobs", 1)
     assert process.stderr is not None
@@ -280,7 +279,6 @@ def test_blank_frames_are_told_once_and_not_tried_again(warehouse, tmp_path):
     assert warehouse.sql("from frame_state")["state"].unique().to_list() == ["failed"]
 
 
-@pytest.mark.long
 def test_a_reader_that_holds_the_file_delays_nothing_but_the_load(undisturbed, tmp_path):
     folder = tmp_path / "warehouse"
     shutil.copytree(undisturbed[0], folder)
