@@ -14,7 +14,7 @@ from ..index_files import index_paths, solver_program
 PSF_REACH_FWHM = 4.0  # how far a fitted profile is taken; see `psf`
 # Raise it when the numbers a recipe gives change: everything made with it becomes pending.
 ZERO_POINT_VERSION = 4
-PHOTOMETRY_VERSION = 4
+PHOTOMETRY_VERSION = 5
 PSF_VERSION = 2  # of fluxes by fit: asked for by few, and the rest need not be made again
 SOLVING_VERSION = 1
 SOLVING = {
