@@ -178,6 +178,18 @@ def test_fluxes_of_a_group_are_those_of_photutils():
     np.testing.assert_allclose(ours.flux_adu, theirs["flux_fit"], rtol=4e-3)
 
 
+def test_stars_on_a_sky_of_one_whole_number_have_fluxes():
+    kernel, shape = SHAPES["gaussian"]
+    x, y, flux = np.array([30.3, 60.8]), np.array([30.1, 61.2]), np.array([2e4, 3e3])
+    image = np.round(SKY + draw(kernel, shape, x, y, flux, 91))
+    spread = PointSpread("gaussian", shape, 3.7, 5)
+    found = fitted_fluxes(
+        image, NO_BITS, 0, x, y, spread, annulus_pix=(15.0, 24.0), gain_e_per_adu=1.5
+    )
+    assert found.flux_adu == pytest.approx(flux, rel=0.01)
+    assert np.isfinite(found.noise_pix).all()
+
+
 def test_a_fit_does_without_saturated_pixels_and_without_too_few():
     rng, x, y, flux, light = crowd(36, n_star=60)
     image = SKY + light + rng.normal(0, NOISE, light.shape)

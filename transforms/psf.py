@@ -163,7 +163,8 @@ def fitted_fluxes(  # noqa: PLR0917
     for turn in range(N_TURN):
         level, scatter, _, _ = annulus_skies(residual, NO_BITS, 0, x, y, *annulus_pix)
         sky = np.where(np.isfinite(level), level, sky)
-        noise2 = float(np.nanmedian(scatter) ** 2) if np.isfinite(scatter).any() else noise2
+        noisy = scatter[scatter > 0]  # a sky of one whole number has no scatter
+        noise2 = float(np.median(noisy) ** 2) if noisy.size else noise2
         if turn and gain_e_per_adu is not None:
             system = system.weighed(flux, noise2, gain_e_per_adu)
         flux = system.solve(image, sky, flux)
