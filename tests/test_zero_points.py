@@ -9,6 +9,7 @@ import pytest
 from starmuster.transforms.flags import Flag
 from starmuster.transforms.steps.settings import mirror_settings
 from starmuster.transforms.steps.zero_points import (
+    _solve_aperture,
     choose_standard,
     find_zero_points,
     season_begin,
@@ -310,3 +311,18 @@ def test_another_set_up_of_the_camera_begins_a_season(small_sky):
     assert last.height == 5
     # frames of the night with another gain have a level of their own
     assert last.filter(pl.col("frame_id") == 50)["level"][0] not in last["level"][:4].to_list()
+
+
+def test_where_the_sample_of_a_season_has_no_stars_the_terms_are_those_of_the_night(solved):
+    named = {"catalogue_name": "atlas-refcat2", "photometric_system": "Pan-STARRS"}
+    asked = {"camera_id": 1, "band": "r", "first_night": date(2024, 1, 1), "night": NIGHTS[1]}
+    with solved[0].reading() as con:
+        sample = shipped(con, "zero_point_frames", **asked)
+        tonight = sample.filter(night=NIGHTS[1])
+        frame_ids = tonight["frame_id"].to_list()
+        stars = {"frame_ids": frame_ids, "band": "r", "blue": "g", "red": "i", "max_star": 300}
+        points = shipped(con, "zero_point_stars", **stars, **named)
+    found = _solve_aperture(points, points.clear(), tonight, sample, ZeroPoints())
+    assert found["zero_point"].height == N_FRAME
+    night, season = found["photometric_solution"].drop("scope").to_dicts()
+    assert season == night

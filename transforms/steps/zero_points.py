@@ -1,6 +1,7 @@
 """The step that finds zero points: a season gives the terms that frames share, a night frames."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -204,7 +205,9 @@ def _solve_aperture(
         return {}
     season = night
     if sample["night"].n_unique() > 1:
-        season = solve_zero_points(season_points, air=sample, position_degree=degree)
+        # the frames of the sample may all be without stars where others of the night are not
+        with suppress(CalibrationError):
+            season = solve_zero_points(season_points, air=sample, position_degree=degree)
     final = solve_with_terms(points, season.terms, air=tonight)
     own = own_rows(final, season, tonight)
     return {
