@@ -102,6 +102,8 @@ def test_what_is_stored_of_a_field_is_what_the_view_says_of_its_stars(judged):
 
 
 def test_a_choice_for_frames_that_are_gone_is_not_shown(judged):
+    judged.execute("delete from frame_transparency where aperture_id = 2 and frame_id > 1")
+    assert shipped(judged, "apertures", field="made up")["aperture"][0] == "3 fwhm"
     judged.execute("update frame set band = 'g'")
     assert shipped(judged, "apertures", field="made up").is_empty()
 

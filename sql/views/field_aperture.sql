@@ -4,13 +4,17 @@
 -- column place: 1: the steadiest aperture
 create or replace view field_aperture as
 with observed as (
-    -- frames may have gone to another field or band since
-    select distinct
+    -- frames may have gone to another field or band since, or lost their stars when measured again
+    select
         field_frame.field_id,
         frame.night,
-        frame.band
+        frame.band,
+        frame_transparency.aperture_id
     from field_frame
     join frame using (frame_id)
+    join frame_transparency using (frame_id)
+    group by all
+    having count(*) > 1
 )
 
 select
@@ -28,4 +32,5 @@ from aperture_choice
 join observed on
     observed.field_id = aperture_choice.field_id
     and observed.night = aperture_choice.night
-    and observed.band is not distinct from aperture_choice.band;
+    and observed.band is not distinct from aperture_choice.band
+    and observed.aperture_id = aperture_choice.aperture_id;
