@@ -66,10 +66,6 @@ def solved(seed: int, **sky) -> Solution:
     return solve_zero_points(points, air=air, position_degree=0)
 
 
-def pull(found: float, err: float, truth: float) -> float:
-    return (found - truth) / err
-
-
 def test_errors_of_extinctions_and_colour_term_are_those_of_repeated_skies():
     n_sky = 60
     pulls: dict[str, list[float]] = {"extinction": [], "colour extinction": [], "colour": []}
