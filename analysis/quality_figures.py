@@ -60,6 +60,8 @@ def error_curves(terms: dict[str, Any], mag: Array) -> dict[str, Array]:
         found["flat"] = np.full_like(flux, terms["flat_noise"] / np.sqrt(n_equal))
     if terms["scintillation"]:
         found["scintillation"] = np.full_like(flux, terms["scintillation"])
+    if terms["profile_err"]:
+        found["profile"] = np.full_like(flux, terms["profile_err"])
     found["all terms"] = np.sqrt(sum(term**2 for term in found.values()))
     return {name: MAG_PER_RELATIVE * term for name, term in found.items()}
 

@@ -94,8 +94,8 @@ def _scatter_plots(quality: Quality) -> list[Plot | None]:
                 alt=f"Scatter of {stars.height} stars of {name} against magnitude, with the model.",
                 caption=f"{name}, {terms['aperture_name']}: scatter of each star from frame to "
                 "frame, medians of it and of the quoted error in bins, and the terms of the error "
-                f"model for the median frame, were it as clear as the clearest quarter.{stated}"
-                + source.get(terms["gain_source"], ""),
+                "model, but for the light of neighbours, for the median frame, were it as clear as "
+                f"the clearest quarter.{stated}" + source.get(terms["gain_source"], ""),
             )
         )
     return found

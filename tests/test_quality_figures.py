@@ -26,6 +26,7 @@ TERMS = {
     "flat_noise": 0.003,
     "fwhm_pix": 4.1,
     "scintillation": 0.0006,
+    "profile_err": 0.004,
     "aperture_name": "1.5 fwhm",
 }
 MAG = np.linspace(-10, -2, 9)
@@ -66,14 +67,15 @@ def test_the_curve_of_all_terms_is_that_of_the_error_model_in_sql(database):
         flux = 10 ** (-0.4 * mag) * TERMS["exposure_s"]
         row = frame(
             database,
-            "select flux_err_adu($flux, 1.3, 120.0, 700, 17.0, 0.003, 4.1, 0.0006) as err",
+            "select flux_err_adu($flux, 1.3, 120.0, 700, 17.0, 0.003, 4.1, 0.0006, "
+            "profile_err_adu := profile_err_adu(0.004, $flux, 0)) as err",
             flux=float(flux),
         )
         assert err == pytest.approx(2.5 / np.log(10) * row["err"][0] / flux, rel=1e-9)
 
 
 def test_terms_that_are_not_known_are_left_out():
-    unknown = dict.fromkeys(("gain_e_per_adu", "flat_noise", "scintillation"))
+    unknown = dict.fromkeys(("gain_e_per_adu", "flat_noise", "scintillation", "profile_err"))
     assert set(error_curves(TERMS | unknown, MAG)) == {"sky and read-out", "all terms"}
 
 
