@@ -11,7 +11,7 @@ from typing import Any, Literal
 import duckdb
 import polars as pl
 
-from ...errors import FrameError, StarmusterError, WarehouseError, about
+from ...errors import FrameError, PackageError, StarmusterError, WarehouseError, about
 from ...warehouse.config import Photometry
 from ...warehouse.packages import table_schemas
 from ...warehouse.parts import read_part
@@ -205,11 +205,11 @@ def _seal(run: Run, outcomes: list[Outcome], *, say: Callable[[str], None]) -> C
     tables: dict[str, list[pl.DataFrame]] = defaultdict(list)
     failed: list[LightTask] = []
     for outcome in outcomes:
-        if outcome.error is None:
-            for name, rows in read_part(outcome.result or Path()).items():
-                tables[name].append(rows)
+        rows, error = _left(outcome)
+        for name, some in rows.items():
+            tables[name].append(some)
+        if error is None:
             continue
-        error = outcome.error
         if isinstance(error, WarehouseError):
             raise error  # a full disk is no fault of the frame
         if not isinstance(error, StarmusterError):
@@ -235,6 +235,22 @@ def _seal(run: Run, outcomes: list[Outcome], *, say: Callable[[str], None]) -> C
     return Counter(
         measured=len(outcomes) - len(failed), failed=len(failed), measurements=n_measurement
     )
+
+
+def _left(outcome: Outcome) -> tuple[dict[str, pl.DataFrame], Exception | None]:
+    """Return the rows a worker left of a frame, or why there are none.
+
+    Rows that no table takes, as a number too large for its column, are the fault of one frame; its
+    part goes, or the frame would never be measured again.
+    """
+    if outcome.error is not None:
+        return {}, outcome.error
+    path = outcome.result or Path()
+    try:
+        return read_part(path), None
+    except PackageError as error:
+        path.unlink(missing_ok=True)
+        return {}, FrameError(f"{outcome.task.path}: {error}")
 
 
 def _is_reference(task: LightTask) -> bool:
