@@ -172,8 +172,7 @@ def stars(
             "variance_adu2": (np.diff(fluxes, axis=0) ** 2).mean(axis=0) / 2,
             "n_difference": np.full(n_star, n_frame - 1),
             "flux_adu": fluxes.mean(axis=0),
-            "n_pix": np.full(n_star, n_pix),
-            "sky_rms_adu": np.full(n_star, sky_rms_adu),
+            "sky_variance_adu2": np.full(n_star, n_pix * sky_rms_adu**2),
         }
     )
 

@@ -147,16 +147,16 @@ def gain_from_star_scatter(
 ) -> GainFit:
     """Measure the gain from how much stars scatter from frame to frame.
 
-    The variance of a star's flux F is F / g + n_pix s^2 + (c F)^2: its photons, the sky of its
-    aperture, and whatever scales with light (scintillation, flat field). 1/g and c are fitted to
-    all stars in the logarithm, with a loss that variable stars cannot drag.
+    The variance of a star's flux F is F / g + s^2 + (c F)^2: its photons, the sky of its aperture,
+    and whatever scales with light (scintillation, flat field). 1/g and c are fitted to all stars
+    in the logarithm, with a loss that variable stars cannot drag.
 
     Parameters
     ----------
     stars
         One row per star: variance_adu2 (half the mean square of the differences of successive,
-        ensemble-corrected fluxes), n_difference (how many), flux_adu (mean), n_pix (aperture),
-        sky_rms_adu (scatter of one sky pixel).
+        ensemble-corrected fluxes), n_difference (how many), flux_adu (mean), sky_variance_adu2
+        (what the sky alone makes of it).
     min_star, min_difference
         Stars needed, and differences a star must have.
     max_relative_err, min_photon_share
@@ -170,7 +170,7 @@ def gain_from_star_scatter(
     """
     method = "star scatter"
     good = stars.drop_nulls(
-        ["variance_adu2", "n_difference", "flux_adu", "n_pix", "sky_rms_adu"]
+        ["variance_adu2", "n_difference", "flux_adu", "sky_variance_adu2"]
     ).filter(
         pl.col("variance_adu2") > 0,
         pl.col("flux_adu") > 0,
@@ -180,7 +180,7 @@ def gain_from_star_scatter(
         verdict = f"too few: {len(good)} usable stars, at least {min_star} are needed"
         return no_gain(verdict, method, len(good))
     flux = good["flux_adu"].to_numpy().astype(np.float64)
-    sky_variance = good["n_pix"].to_numpy() * good["sky_rms_adu"].to_numpy().astype(np.float64) ** 2
+    sky_variance = good["sky_variance_adu2"].to_numpy().astype(np.float64)
     terms, covariance = _fit_scatter(
         flux,
         sky_variance,

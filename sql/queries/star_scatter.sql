@@ -7,8 +7,13 @@ with clean as (
         measurement.frame_id,
         frame.mid_utc,
         aperture_flux.flux_adu,
-        aperture_flux.n_pix,
-        measurement.sky_rms_adu
+        -- noise of the sky alone: that of no flux
+        pow(
+            flux_err_adu(
+                0, 1, aperture_flux.n_pix, measurement.n_sky_pix, measurement.sky_rms_adu, null, null, null
+            ),
+            2
+        ) as sky_variance_adu2
     from frame
     join measurement using (frame_id)
     join aperture_flux using (frame_id, source_id)
@@ -68,8 +73,7 @@ select
     pow(1.4826 * median(abs(step_adu)), 2) / 2 as variance_adu2,
     count(step_adu) as n_difference,
     avg(corrected_flux_adu) as flux_adu,
-    avg(n_pix) as n_pix,
-    avg(sky_rms_adu) as sky_rms_adu
+    avg(sky_variance_adu2) as sky_variance_adu2
 from difference
 group by source_id
 having count(step_adu) > 0

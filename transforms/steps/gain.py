@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
+import duckdb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ from .masters import frame_sections
 from .paths import frame_paths
 
 GAIN_VERSION = "3"  # raise it when the numbers change: all gains are measured again
+SCATTER_RECIPE = "2"  # view pending_star_scatter asks for it
 MAX_PAIR = 12  # of a night and band; every pair more adds little and costs a frame's reading
 MAX_BIAS = 4
 
@@ -167,23 +169,29 @@ def measure_star_scatter(run: Run, *, say: Callable[[str], None]) -> None:
     """Estimate the gain from the scatter of stars for nights that have no better one."""
     with run.warehouse.reading() as con:
         groups = con.table("pending_star_scatter").pl().to_dicts()
-        aperture = con.table("aperture").filter("kind = 'fwhm'").order("abs(radius - 2)").fetchone()
-    if aperture is None:
-        return
     for group in groups:
         with run.warehouse.reading() as con:
-            stars = shipped(
-                con,
-                "star_scatter",
-                camera_id=group["camera_id"],
-                night=group["night"],
-                band=group["band"],
-                aperture_id=aperture[0],
-            )
-        fit = gain_from_star_scatter(stars)
-        _store(run, group | {"recipe": "1"}, fit, pl.DataFrame(), step="star scatter")
+            fit = _star_scatter(con, group)
+        _store(run, group | {"recipe": SCATTER_RECIPE}, fit, pl.DataFrame(), step="star scatter")
         value = "none" if fit.gain_e_per_adu is None else f"{fit.gain_e_per_adu:.2f} e/ADU"
         say(f"gain from the scatter of stars, {group['night']} {group['band']}: {value}")
+
+
+def _star_scatter(con: duckdb.DuckDBPyConnection, group: dict[str, Any]) -> GainFit:
+    """Return the largest gain that an aperture gives.
+
+    Whatever an aperture adds to the noise of photons, as light of neighbours that comes and goes
+    with the seeing, makes the gain too small, and differs from aperture to aperture.
+    """
+    of_night = {name: group[name] for name in ("camera_id", "night", "band")}
+    apertures = shipped(con, "scatter_apertures", **of_night)["aperture_id"]
+    fits = [
+        gain_from_star_scatter(shipped(con, "star_scatter", aperture_id=one, **of_night))
+        for one in apertures
+    ]
+    if not fits:
+        return no_gain("no aperture of 3 pixels and one FWHM or more", "star scatter")
+    return max(fits, key=lambda fit: fit.gain_e_per_adu or 0.0)
 
 
 def gain_frames(warehouse: Warehouse) -> pl.DataFrame:
