@@ -1,5 +1,6 @@
 """Gain: recovered from flats and from stars, and refused where there is none to be had."""
 
+from datetime import date, datetime
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from starmuster.errors import CalibrationError
 from starmuster.transforms.gain import gain_from_star_scatter, photon_transfer, similar_pairs
 from starmuster.transforms.pixels import read_pixels
+from starmuster.transforms.steps.gain import gain_of_stars
+from starmuster.warehouse.store import shipped
 
 SHAPE = (320, 384)
 GAIN, READ_NOISE_ADU, BIAS_ADU = 1.6, 4.0, 800.0
@@ -214,6 +217,55 @@ def test_few_or_useless_stars_give_no_gain():
     assert "too few: 0 usable stars" in gain_from_star_scatter(useless).verdict
     short = stars(60, gain_e_per_adu=2.0, sky_rms_adu=5.0, n_frame=5)
     assert "too few: 0 usable stars" in gain_from_star_scatter(short).verdict
+
+
+def test_the_gain_is_that_of_the_aperture_without_light_of_neighbours(database, fill):
+    rng = np.random.default_rng(11)
+    n_frame, flux_adu = 60, np.geomspace(500, 50_000, 50)
+    night = {"camera_id": 1, "night": date(2024, 3, 8), "band": "r"}
+    frames = range(1, n_frame + 1)
+
+    def put(table, rows):
+        database.register("given", fill(table, rows))
+        database.execute(f"insert into {table} by name from given")
+
+    put(
+        "frame",
+        [
+            {"frame_id": i, "content_hash": str(i), "mid_utc": datetime(2024, 3, 8, 20, i % 60)}
+            | night
+            for i in frames
+        ],
+    )
+    put("frame_quality", [{"frame_id": i, "fwhm_pix": 4.0} for i in frames])
+    keys = [{"frame_id": i, "source_id": star} for i in frames for star in range(len(flux_adu))]
+    put("measurement", [key | {"sky_rms_adu": 5.0, "n_sky_pix": 300} for key in keys])
+    # by aperture: radius, and the scatter of what neighbours add; 1 is too small to be asked
+    for aperture_id, radius_pix, neighbour_adu in ((1, 2.0, 0.0), (2, 4.0, 0.0), (3, 8.0, 300.0)):
+        n_pix = np.pi * radius_pix**2
+        sky = n_pix * (1 + 1.19 * n_pix / 300) * 25
+        sigma = np.sqrt(flux_adu / 2.0 + sky + neighbour_adu**2)
+        seen = flux_adu + sigma * rng.normal(size=(n_frame, len(flux_adu)))
+        own = {"aperture_id": aperture_id, "n_pix": n_pix}
+        put("aperture", [{"aperture_id": aperture_id, "kind": "pix", "radius": radius_pix}])
+        put(
+            "aperture_flux",
+            [
+                key | own | {"flux_adu": flux}
+                for key, flux in zip(keys, seen.ravel().tolist(), strict=True)
+            ],
+        )
+
+    asked = shipped(database, "scatter_apertures", **night)["aperture_id"].to_list()
+    assert asked == [2, 3]
+    fit = gain_of_stars(database, night)
+    assert fit.gain_e_per_adu == pytest.approx(2.0, abs=4 * fit.gain_err_e_per_adu)
+    in_crowd = gain_from_star_scatter(
+        shipped(database, "star_scatter", aperture_id=3, **night)
+    ).gain_e_per_adu
+    assert (in_crowd or 0.0) < 1.0
+    database.execute("delete from aperture_flux where aperture_id = 2")
+    assert shipped(database, "scatter_apertures", **night)["aperture_id"].to_list() == [3]
 
 
 def read_all(folder, pattern: str, hdu_index: int) -> list[np.ndarray]:

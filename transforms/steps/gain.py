@@ -34,7 +34,6 @@ from .masters import frame_sections
 from .paths import frame_paths
 
 GAIN_VERSION = "3"  # raise it when the numbers change: all gains are measured again
-SCATTER_RECIPE = "2"  # view pending_star_scatter asks for it
 MAX_PAIR = 12  # of a night and band; every pair more adds little and costs a frame's reading
 MAX_BIAS = 4
 
@@ -171,27 +170,34 @@ def measure_star_scatter(run: Run, *, say: Callable[[str], None]) -> None:
         groups = con.table("pending_star_scatter").pl().to_dicts()
     for group in groups:
         with run.warehouse.reading() as con:
-            fit = _star_scatter(con, group)
-        _store(run, group | {"recipe": SCATTER_RECIPE}, fit, pl.DataFrame(), step="star scatter")
+            fit = gain_of_stars(con, group)
+        _store(run, group, fit, pl.DataFrame(), step="star scatter")
         value = "none" if fit.gain_e_per_adu is None else f"{fit.gain_e_per_adu:.2f} e/ADU"
         say(f"gain from the scatter of stars, {group['night']} {group['band']}: {value}")
 
 
-def _star_scatter(con: duckdb.DuckDBPyConnection, group: dict[str, Any]) -> GainFit:
-    """Return the largest gain that an aperture gives.
+def gain_of_stars(con: duckdb.DuckDBPyConnection, night: dict[str, Any]) -> GainFit:
+    """Return the largest gain that the scatter of stars gives in any aperture of a night.
 
     Whatever an aperture adds to the noise of photons, as light of neighbours that comes and goes
-    with the seeing, makes the gain too small, and differs from aperture to aperture.
+    with the seeing, makes the gain too small, and differs from aperture to aperture. So the largest
+    is the nearest, if by part of its error too large.
+
+    Parameters
+    ----------
+    night
+        camera_id, night and band.
     """
-    of_night = {name: group[name] for name in ("camera_id", "night", "band")}
-    apertures = shipped(con, "scatter_apertures", **of_night)["aperture_id"]
+    where = {name: night[name] for name in ("camera_id", "night", "band")}
+    apertures = shipped(con, "scatter_apertures", **where)["aperture_id"]
     fits = [
-        gain_from_star_scatter(shipped(con, "star_scatter", aperture_id=one, **of_night))
+        gain_from_star_scatter(shipped(con, "star_scatter", aperture_id=one, **where))
         for one in apertures
     ]
-    if not fits:
-        return no_gain("no aperture of 3 pixels and one FWHM or more", "star scatter")
-    return max(fits, key=lambda fit: fit.gain_e_per_adu or 0.0)
+    return max(
+        fits or [no_gain("no star was measured", "star scatter")],
+        key=lambda fit: fit.gain_e_per_adu or 0.0,
+    )
 
 
 def gain_frames(warehouse: Warehouse) -> pl.DataFrame:
