@@ -103,9 +103,10 @@ def _run(command: list[str], folder: Path, timeout_s: float) -> tuple[str, int]:
     try:
         return process.communicate(timeout=timeout_s)[0], process.returncode
     except subprocess.TimeoutExpired as error:
+        waited_s = round(timeout_s) or round(timeout_s, 1)
         raise RegistrationError(
-            f"solve-field: no solution within {timeout_s:.3g} s, stopped. Give a scale and a "
-            "position hint, or more time."
+            f"solve-field: no solution within {waited_s} s, stopped. Give a scale and a position "
+            "hint, or more time."
         ) from error
     finally:
         # also on Ctrl-C: the program leaves children behind
