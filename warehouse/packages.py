@@ -272,20 +272,6 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def read_tables(path: Path) -> dict[str, pl.DataFrame]:
-    """Read all tables of a package, each checked against its checksum.
-
-    Raises
-    ------
-    PackageError
-        If a file is missing or altered.
-    """
-    manifest = read_manifest(path)
-    for name in manifest.tables:
-        _verify(path, name, manifest)
-    return {name: pl.read_parquet(path / f"{name}.parquet") for name in manifest.tables}
-
-
 def load(con: duckdb.DuckDBPyConnection, path: Path) -> int:
     """Load a package inside the caller's transaction; return the number of rows.
 
