@@ -172,13 +172,15 @@ def _course(lights: pl.DataFrame) -> Plot | None:
     timed = lights.filter(pl.col("mid_utc").is_not_null())
     if not any(timed[name].is_not_null().any() for name in PANELS):
         return None
+    has_zero_points = timed["zero_point_mag"].is_not_null().any()
     return plot(
         night_figure(timed),
         name="course",
         alt=f"Quality of {timed.height} light frames against time.",
         caption="What was measured of each light frame. Transparency is the light of the stars "
-        "that the frames of a field and band share, over that of the clearest quarter; the zero "
-        "point is that of 2 FWHM. Crosses: rejected frames.",
+        "that the frames of a field and band share, over that of the clearest quarter"
+        f"{'; the zero point is that of 2 FWHM' if has_zero_points else ''}. "
+        "Crosses: rejected frames.",
     )
 
 
