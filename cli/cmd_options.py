@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..errors import NotFoundError, UsageError
+from ..errors import UsageError
 
 if TYPE_CHECKING:
     from ..analysis.colour_magnitude import Selection
@@ -137,6 +137,7 @@ def selection_of(con: Any, limits: Limits) -> "Selection":
     UsageError, NotFoundError
         One cannot be read, or there is no such aperture.
     """
+    from ..analysis.apertures import find_aperture
     from ..analysis.colour_magnitude import Selection
     from ..analysis.stars import parse_position
 
@@ -146,7 +147,7 @@ def selection_of(con: Any, limits: Limits) -> "Selection":
     low, high = _numbers("--parallax", limits.parallax, ":", 2) or (None, None)
     motion = _numbers("--proper-motion", limits.proper_motion, ",", 3) or (None, None, None)
     return Selection(
-        aperture_id=None if limits.aperture is None else _aperture(con, limits.aperture),
+        aperture_id=None if limits.aperture is None else find_aperture(con, limits.aperture)[0],
         take=limits.take,
         photometric_system=limits.system,
         min_frame=limits.min_frames,
@@ -177,12 +178,3 @@ def _numbers(option: str, text: str | None, separator: str, n: int) -> tuple[flo
         example = separator.join(("1.0", "1.4", "0.5")[:n])
         raise UsageError(f"{option} {text}: expected {n} numbers, as {example}.")
     return found
-
-
-def _aperture(con: Any, text: str) -> int:
-    known = con.table("aperture").project("aperture_id, aperture_name").fetchall()
-    for aperture_id, name in known:
-        if text in (name, str(aperture_id)):
-            return int(aperture_id)
-    names = ", ".join(name for _, name in known) or "none"
-    raise NotFoundError(f"no aperture {text!r}; there are: {names}.")

@@ -10,9 +10,7 @@ from ..errors import AnalysisError, NotFoundError, UsageError
 from .session import SESSION
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from ..warehouse.store import Warehouse
+    pass
 
 SUMMARY_COLUMNS = ("source_id", "n_frame", "scatter", "step_scatter", "err", "is_comparison")
 MINIMUM_COLUMNS = (
@@ -70,6 +68,7 @@ def light_curves(
     output
         Parquet file for the points of all stars: frame_id, source_id, relative_flux and its error.
     """
+    from ..analysis.apertures import find_aperture
     from ..analysis.field_curves import curve_rows, field_curves, solution_rows, star_summary
     from ..analysis.star_tables import ordered_frames, tabulate
     from .answering import find_field
@@ -77,7 +76,8 @@ def light_curves(
 
     warehouse = SESSION.warehouse()
     field_id, _ = find_field(warehouse, field)
-    aperture_id = _aperture_id(warehouse, aperture)
+    with warehouse.reading() as con:
+        aperture_id, _ = find_aperture(con, aperture)
     where = {"field_id": field_id, "aperture_id": aperture_id, "night": night}
     rows = warehouse.query("field_rows", **where, band=band)
     if rows.is_empty():
@@ -248,12 +248,3 @@ def minimum(
     with open_run(warehouse) as current:
         current.store("minimum", {"minimum_fit": rows.with_columns(now)})
     SESSION.rows(rows.select(MINIMUM_COLUMNS))
-
-
-def _aperture_id(warehouse: "Warehouse", text: str) -> int:
-    with warehouse.reading() as con:
-        known: pl.DataFrame = con.table("aperture").project("aperture_id, aperture_name").pl()
-    for aperture_id, name in known.iter_rows():
-        if text in {name, str(aperture_id)}:
-            return aperture_id
-    raise NotFoundError(f"no aperture {text!r}; there are: {', '.join(known['aperture_name'])}.")

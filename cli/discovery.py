@@ -194,20 +194,15 @@ def _aperture(warehouse: "Warehouse", field_id: int, wanted: str | None) -> tupl
     NotFoundError
         No such aperture.
     """
+    from ..analysis.apertures import find_aperture
     from ..warehouse.store import shipped
 
     with warehouse.reading() as con:
-        known = con.table("aperture").order("aperture_id").project("aperture_id, aperture_name")
-        names: dict[int, str] = dict(known.fetchall())
-        steady = shipped(con, "steadiest_aperture", field_id=field_id)["aperture_id"].to_list()
-    for number, name in names.items():
-        if wanted in (name, str(number)) or (wanted is None and number in steady):
-            return number, name
-    if wanted is None and names:
-        return next(iter(names.items()))
-    raise NotFoundError(
-        f"no aperture {wanted!r}; there are: {', '.join(names.values()) or 'none'}."
-    )
+        if wanted is None:
+            steady = shipped(con, "steadiest_aperture", field_id=field_id)["aperture_id"].to_list()
+            first = con.table("aperture").aggregate("min(aperture_id)").fetchall()[0][0]
+            wanted = str(steady[0] if steady else first)
+        return find_aperture(con, wanted)
 
 
 def _with_names(warehouse: "Warehouse", stars: "pl.DataFrame") -> "pl.DataFrame":

@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from starmuster.analysis.apertures import find_aperture
+from starmuster.errors import NotFoundError
 from starmuster.transforms.aperture_choice import choose_aperture
 from starmuster.warehouse.store import shipped
 
@@ -118,3 +120,9 @@ def test_slow_change_of_a_star_does_not_hide_its_best_aperture(night):
 
 def test_an_unknown_star_has_no_aperture(night):
     assert shipped(night, "apertures", star=99).is_empty()
+
+
+def test_an_aperture_is_named_by_name_or_number_and_a_wrong_name_tells_all(night):
+    assert find_aperture(night, "2 fwhm") == find_aperture(night, "2") == (2, "2 fwhm")
+    with pytest.raises(NotFoundError, match=r"'9 pix'; there are: 1 fwhm, 2 fwhm, 3 fwhm\."):
+        find_aperture(night, "9 pix")
